@@ -6,7 +6,7 @@ is available in each, not on the order of the samples.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
-from clinical_symile.config.splits import SPLITS
 from clinical_symile.data.mask_files import pattern_file, read_mask, read_site_table
 from clinical_symile.data.severity import severity
 from clinical_symile.data.store import CohortStore, open_store
@@ -24,7 +23,7 @@ from clinical_symile.hashing import digest_of
 from clinical_symile.missingness.at_least_one import UnreachableError
 from clinical_symile.missingness.draw import draw_pattern
 from clinical_symile.missingness.mask_statistics import MaskStatistics, mask_statistics
-from clinical_symile.missingness.mechanisms import draw_hidden, normal_scores, uniforms
+from clinical_symile.missingness.mechanisms import normal_scores, uniforms
 from clinical_symile.missingness.patterns import (
     Pattern,
     apply_pattern,
@@ -160,7 +159,7 @@ def _mask(
     rows = rows[eligible]
     present = store.present[rows][:, columns]
     available = apply_pattern(pattern, modalities=modalities, present=present)
-    samples = _sample_names(store, rows)
+    samples = sample_names(store, rows)
     covariates = np.zeros(present.shape)
     path = pattern_file(pattern, store)
     if pattern.mechanism == "site":
@@ -200,61 +199,7 @@ def _draw_mechanism(
         ) from error
 
 
-def draw_parts(pattern: Pattern, store: CohortStore, *, split: str, seed: int) -> Mask:
-    """Draw which parts of a modality are available in each sample that has the modality.
-
-    Args:
-        pattern: a pattern within a modality, such as `labs-mcar-50`.
-        store: a prepared cohort.
-        split: the split of the samples.
-        seed: seed of what is random.
-
-    Raises:
-        CannotScore: the modality has no parts, or the store lacks a column or an outcome that the
-            pattern needs.
-    """
-    about = store.manifest["modalities"][pattern.within]
-    split_rows = store.rows(split)
-    eligible = np.flatnonzero(store.present[split_rows, store.modalities.index(pattern.within)])
-    rows = split_rows[eligible]
-    parts = tuple(about.get("parts") or ())
-    values = np.asarray(store.array(pattern.within)[rows], dtype=np.float64)
-    if not parts or values.shape[1:] != (len(parts),):
-        raise CannotScore(
-            f"{pattern.within} is not a panel of named values, so no part of it can be hidden; "
-            f"expected a modality such as labs. Leave '{pattern.name}' out.",
-            code="CS-S010",
-        )
-    observed = ~np.isnan(values)
-    samples = _sample_names(store, rows)
-    if pattern.mechanism == "mnar" and not pattern.given:
-        covariates = np.stack([normal_scores(column) for column in values.T], axis=1)
-    elif pattern.given:
-        one = _given_covariate(pattern, store, split_rows)[eligible]
-        covariates = np.repeat(one[:, None], len(parts), axis=1)
-    else:
-        covariates = np.zeros(values.shape)
-    draws = uniforms(seed, samples, parts)
-    rates = pattern.rates_of(parts)
-    hidden = draw_hidden(draws, covariates, present=observed, rates=rates)
-    available = observed & ~hidden
-    return Mask(pattern.name, parts, samples, rows, observed, available, covariates)
-
-
-def hide_parts(pattern: Pattern, store: CohortStore, *, seed: int) -> CohortStore:
-    """Return the store with parts of a modality hidden by a pattern, in every split.
-
-    Raises:
-        CannotScore: as `draw_parts`.
-    """
-    masks = [draw_parts(pattern, store, split=split, seed=seed) for split in SPLITS]
-    withheld = np.zeros((len(store.samples), len(masks[0].columns)), dtype=bool)
-    for mask in masks:
-        withheld[mask.rows] = ~mask.available
-    return replace(store, withheld={**store.withheld, pattern.within: withheld})
-
-
-def _sample_names(store: CohortStore, rows: Int[np.ndarray, " sample"]) -> tuple[str, ...]:
+def sample_names(store: CohortStore, rows: Int[np.ndarray, " sample"]) -> tuple[str, ...]:
     """Return the names of some rows' samples."""
     return tuple(store.samples["sample"].iloc[rows].astype(str))
 
@@ -268,14 +213,14 @@ def _covariates(
 ) -> Float[np.ndarray, "sample modality"]:
     """Return the covariate x of `mechanisms` for the eligible samples of a split."""
     if pattern.given:
-        one = _given_covariate(pattern, store, store.rows(split))[eligible]
+        one = given_covariate(pattern, store, store.rows(split))[eligible]
         return np.repeat(one[:, None], len(modalities), axis=1)
     if pattern.mechanism == "mnar":
         return np.stack([severity(store, name, split)[eligible] for name in modalities], axis=1)
     return np.zeros((len(eligible), len(modalities)))
 
 
-def _given_covariate(
+def given_covariate(
     pattern: Pattern, store: CohortStore, rows: Int[np.ndarray, " sample"]
 ) -> Float[np.ndarray, " sample"]:
     """Return the column or outcome that a mechanism depends on, as normal scores.
@@ -321,7 +266,7 @@ def _draw_site(
     seed: int,
 ) -> Bool[np.ndarray, "sample modality"]:
     """Draw the availability of each sample from a site's samples with some modality."""
-    draws = uniforms(seed, _sample_names(store, rows), ["site"])[:, 0]
+    draws = uniforms(seed, sample_names(store, rows), ["site"])[:, 0]
     kept, path = f"kept_{pattern.given}", pattern_file(pattern, store)
     if path is not None:
         table, counts = read_site_table(pattern, path, cohort=store.cohort, modalities=modalities)

@@ -22,6 +22,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from clinical_symile.config.splits import SPLITS
 from clinical_symile.data.store_manifest import check_small_files, read_manifest
+from clinical_symile.data.withheld import Withheld
 from clinical_symile.errors import DataError
 from clinical_symile.formatting import format_count, html_table
 from clinical_symile.registry.base import resolve
@@ -71,7 +72,7 @@ class CohortStore:
         modalities: the modalities, in the cohort's order.
         present: True where the store has a usable measurement of a modality.
         candidates: query, candidate (rows) and split of published lists; None if there are none.
-        withheld: for some modalities, True for parts of measurements that encoders may not read.
+        withheld: for some modalities, the parts of measurements that encoders may not read.
         converted: for some modalities, measurements that replace those on disk, such as labs in
             the panel of another cohort.
     """
@@ -82,7 +83,7 @@ class CohortStore:
     modalities: tuple[str, ...]
     present: Bool[np.ndarray, "sample modality"]
     candidates: pd.DataFrame | None
-    withheld: Mapping[str, Bool[np.ndarray, "sample part"]] = field(default_factory=dict)
+    withheld: Mapping[str, Withheld] = field(default_factory=dict)
     converted: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -160,7 +161,8 @@ class CohortStore:
         if divisor is None:
             values = stored[rows[present]]
             if modality in self.withheld:
-                values = np.where(self.withheld[modality][rows[present]], np.nan, values)
+                hidden = self.withheld[modality].of(rows[present], values.shape[1:])
+                values = np.where(hidden, self.unrecorded(modality), values)
             values = self._adapter(modality).transform(values, self._statistics(modality))
             inputs = np.zeros((len(rows), *values.shape[1:]), dtype=np.float32)
             inputs[present] = values
@@ -177,9 +179,13 @@ class CohortStore:
         return np.array([value if isinstance(value, str) else None for value in values], object)
 
     def divisor(self, modality: str) -> Float[np.ndarray, "..."] | None:
-        """Return the divisor that makes inputs of stored values; None if more is needed."""
+        """Return the divisor that makes inputs of stored values; None if more is needed.
+
+        More is needed where parts of measurements are withheld: a loader that holds stored values
+        would give them to encoders.
+        """
         adapter = self._adapter(modality)
-        if not hasattr(adapter, "divisor"):
+        if modality in self.withheld or not hasattr(adapter, "divisor"):
             return None
         return np.asarray(adapter.divisor(self._statistics(modality)), dtype=np.float32)
 
@@ -189,6 +195,18 @@ class CohortStore:
         if not hasattr(adapter, "unmeasured"):
             return None
         return np.asarray(adapter.unmeasured(self._statistics(modality)), dtype=np.float32)
+
+    def axes(self, modality: str) -> tuple[str, ...]:
+        """Return the names of the axes of a stored measurement; empty if its adapter has none."""
+        return getattr(self._adapter(modality), "axes", ())
+
+    def unrecorded(self, modality: str) -> float | int | np.generic:
+        """Return the stored number where nothing was recorded; NaN if its adapter has none."""
+        return getattr(self._adapter(modality), "unrecorded", np.float32(np.nan))
+
+    def sampling_rate_hz(self, modality: str) -> int | float:
+        """Return the sampling rate of a modality with an axis `time`."""
+        return self._adapter(modality).sampling_rate_hz
 
     def _adapter(self, modality: str) -> Any:
         about = self.manifest["modalities"][modality]

@@ -11,8 +11,9 @@ from torch import Tensor
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.data.batch_orders import BatchOrder
 from clinical_symile.data.loader import Batch, BatchLoader
-from clinical_symile.data.masks import draw_mask, hide_parts
+from clinical_symile.data.masks import draw_mask
 from clinical_symile.data.pairings import pair_rows
+from clinical_symile.data.parts import hide_parts
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore, DataError
 from clinical_symile.missingness.patterns import parse_pattern

@@ -11,7 +11,8 @@ from jaxtyping import Int
 
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.retrieval import Retrieval
-from clinical_symile.data.masks import Mask, draw_mask, draw_parts
+from clinical_symile.data.masks import Mask, draw_mask
+from clinical_symile.data.parts import draw_parts
 from clinical_symile.data.severity import severity_direction
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore
@@ -230,19 +231,21 @@ def _sample_counts(
     task: Retrieval | Classification, pattern: Pattern, outcome: TaskOutcome, store: CohortStore
 ) -> dict[str, Any]:
     """Return how many samples and subjects a pattern scores, and the share that it hides."""
+    rows = np.unique(outcome.per_sample["row"].to_numpy())
+    statistics: dict[str, float | None] = {}
     if pattern.within:
         mask = draw_parts(pattern, store, split=task.split, seed=task.seed)
     else:
         modalities = task.input_modalities
         mask = draw_mask(pattern, store, split=task.split, modalities=modalities, seed=task.seed)
-    rows = np.unique(outcome.per_sample["row"].to_numpy())
+        statistics = _mask_statistics(task, pattern, mask, rows, store)
     return {
         "split": task.split,
         "n_samples": len(rows),
         "n_subjects": store.samples["subject"].iloc[rows].nunique(),
         "mask": mask.digest,
         "hidden": mask.hidden_rate_among(rows),
-        "mask_statistics": _mask_statistics(task, pattern, mask, rows, store),
+        "mask_statistics": statistics,
     }
 
 
@@ -254,7 +257,7 @@ def _mask_statistics(
     store: CohortStore,
 ) -> dict[str, float | None]:
     """Return the statistics of a mask that draws modalities; none of other masks."""
-    if not pattern.mechanism or pattern.within:
+    if not pattern.mechanism:
         return {}
     numbers = mask.statistics_among(rows).to_numbers()
     if pattern.mechanism == "mnar" and not pattern.given:

@@ -9,7 +9,8 @@ all 2^M - 1 fixed patterns of M modalities, `grid` these with `mcar` and `mnar` 
 `site`. `mechanisms.py` and `data/masks.py` draw what is random.
 """
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
@@ -38,6 +39,9 @@ PATTERN_FORMS = {
     "site-<name>": "the same, by a kept column's value, or by the table sites/<name>.csv",
     "mask-<name>": "a query has what masks/<name>.csv says",
     "<modality>-<mechanism>": "parts of it hidden by mcar, mar or mnar: labs-mcar-50",
+    "<modality>-leads-<mechanism>": "leads that come off, by mcar, mar or mnar: ecg-leads-mcar-30",
+    "<modality>-segment-<seconds>s": "so many seconds in a row are lost: ecg-segment-3s",
+    "<modality>-region-<percent>": "a square of so much of the image is covered: cxr-region-25",
 }
 PATTERN_GROUPS = {
     "every": "all 2^M - 1 patterns of complete, without and only",
@@ -47,7 +51,10 @@ AT_LEAST_ONE = "at-least-one"
 GRID_RATES = (10, 30, 50)
 DRAWN_FORMS = ("mcar", "mar", "mnar", "site", "mask")
 _MECHANISMS = DRAWN_FORMS[:3]
-_WORDS = ("observed", "complete", "without", "only", "corr", *DRAWN_FORMS)
+# What a pattern within a modality may hide besides the values of a panel.
+SENSOR_PARTS = ("leads", "segment", "region")
+_WORDS = ("observed", "complete", "without", "only", "corr", *DRAWN_FORMS, *SENSOR_PARTS)
+_SECONDS = re.compile(r"([0-9]+(?:\.[0-9]+)?)s", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,9 @@ class Pattern:
         at_least_one: True if every sample keeps a modality.
         given: the column, outcome or table that the mechanism depends on; may be empty.
         within: the modality whose parts are hidden, instead of modalities; may be empty.
+        part: what is hidden within it: one of `SENSOR_PARTS`, or empty for the values of a panel.
+            A segment or a region lies at a place drawn uniformly; `rate` is its share of an image.
+        seconds: the length of a segment.
     """
 
     name: str
@@ -80,6 +90,8 @@ class Pattern:
     at_least_one: bool = False
     given: str = ""
     within: str = ""
+    part: str = ""
+    seconds: float = 0.0
 
     def visible_modalities(self, modalities: Sequence[str]) -> list[str]:
         """Return the modalities that the pattern does not hide in all samples."""
@@ -173,6 +185,8 @@ def parse_pattern(name: str) -> Pattern:
         (('ecg', 0.5), ('labs', 0.2))
         >>> parse_pattern("labs-mnar-50").within
         'labs'
+        >>> parse_pattern("ecg-segment-2.5s").seconds
+        2.5
     """
     found = _parse(name)
     if found is None:
@@ -200,11 +214,26 @@ def _parse(name: str) -> Pattern | None:
         return _parse_table(name, word, rest)
     if word in _MECHANISMS:
         return _parse_mechanism(name, word, rest)
-    if word and rest and rest[0] in _MECHANISMS:
-        found = _parse_mechanism(name, rest[0], rest[1:])
-        if found is not None and not found.rates and not found.correlation:
-            return replace(found, within=word)
-    return None
+    found = _parse_within(name, rest) if word and rest else None
+    return None if found is None else replace(found, within=word)
+
+
+def _parse_within(name: str, words: Sequence[str]) -> Pattern | None:
+    """Parse what follows a modality, such as `leads-mcar-30`; return None if it does not fit."""
+    part, values = (words[0], words[1:]) if words[0] in SENSOR_PARTS else ("", words)
+    if part in ("segment", "region"):
+        seconds = _SECONDS.fullmatch(values[0]) if len(values) == 1 else None
+        if part == "segment" and seconds and float(seconds[1]):
+            return Pattern(name, mechanism="mcar", part=part, seconds=float(seconds[1]))
+        if part == "region" and len(values) == 1 and _is_percent(values[0], least=1):
+            return Pattern(name, mechanism="mcar", part=part, rate=int(values[0]) / 100)
+        return None
+    if not values or values[0] not in _MECHANISMS:
+        return None
+    found = _parse_mechanism(name, values[0], values[1:])
+    if found is None or found.rates or found.correlation:
+        return None
+    return replace(found, part=part)
 
 
 def _parse_table(name: str, mechanism: str, rest: Sequence[str]) -> Pattern | None:
@@ -264,7 +293,7 @@ def _unknown_pattern(name: str) -> str:
     return (
         f"unknown missingness pattern '{name}'; {hint}Expected one of {', '.join(PATTERN_FORMS)}, "
         "with several modalities as in only-cxr-labs, rates as in mcar-30 or mcar-ecg-50-labs-20, "
-        "and whole percents from 1 to 99. Correct the name."
+        "whole percents from 1 to 99 and seconds above 0. Correct the name."
     )
 
 
@@ -359,20 +388,3 @@ def apply_pattern(
         )
     visible = pattern.visible_modalities(modalities)
     return present & np.array([m in visible for m in modalities])
-
-
-def mechanism_rates(patterns: Iterable[str], mechanism: str) -> dict[int, str]:
-    """Return the patterns of a mechanism by the rate in per cent that they hide, 0 first.
-
-    Examples:
-        >>> mechanism_rates(["mcar-50", "complete", "mcar-10", "mnar-30"], "mcar")
-        {0: 'complete', 10: 'mcar-10', 50: 'mcar-50'}
-    """
-    found: dict[int, str] = {}
-    for pattern in patterns:
-        word, _, rate = pattern.partition("-")
-        if word == mechanism and rate.isdigit():
-            found[int(rate)] = pattern
-        elif pattern == "complete":
-            found[0] = pattern
-    return dict(sorted(found.items()))

@@ -104,6 +104,10 @@ class Modality(Protocol):
       `Cxr`. The store's manifest keeps it.
     - `unmeasured(statistics)`: the encoder's input where no part was measured, if single parts can
       be missing. Objectives that hide a part put this in its place: see `Labs`.
+    - `axes` and `unrecorded`: the names of the axes of a stored measurement, and the stored number
+      where nothing was recorded, for patterns within the modality. An axis `lead` has leads that
+      can come off. The last axis `time`, with `sampling_rate_hz`, has segments, and the last axes
+      `row` and `column` have regions. `transform` reads the number as not recorded: see `Ecg`.
 
     Attributes:
         shape: shape of one stored measurement.

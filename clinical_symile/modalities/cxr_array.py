@@ -42,6 +42,8 @@ class CxrArray:
     dtype = "uint8"
     unit = "grey level"
     encoder = "small_cnn"
+    axes = ("channel", "row", "column")
+    unrecorded = 0  # black, as outside of the collimated field
 
     fit = staticmethod(no_statistics)
     transform = staticmethod(scale_gray_levels)

@@ -83,6 +83,9 @@ class Ecg:
     dtype = "int16"
     unit = "uV"
     encoder = "resnet1d"
+    axes = ("lead", "time")
+    sampling_rate_hz = SAMPLING_RATE_HZ
+    unrecorded = 0  # as `masked` stores a lead that is missing
 
     def __init__(
         self,

@@ -43,6 +43,9 @@ class EcgArray:
     dtype = "uint16"
     unit = "normalised"
     encoder = "resnet1d"
+    axes = ("lead", "time")
+    sampling_rate_hz = SAMPLING_RATE_HZ
+    unrecorded = np.float32(np.nan)  # 0 is the lowest value of a recording
 
     def __init__(self, folder: Path, *, path: str, ids: str, id: str, leads: Sequence[str] = LEADS):
         if sorted(leads) != sorted(LEADS):
@@ -96,13 +99,19 @@ class EcgArray:
 
     @staticmethod
     def transform(
-        measurements: UInt16[np.ndarray, "sample lead time"],
+        measurements: UInt16[np.ndarray, "sample lead time"]
+        | Float[np.ndarray, "sample lead time"],
         statistics: Mapping[str, Any],
         generator: np.random.Generator | None = None,
     ) -> Float[np.ndarray, "sample lead time"]:
-        """Scale each recording from -1, its lowest value, to 1, its highest."""
-        highest = measurements.max(axis=(1, 2), keepdims=True, initial=1)
-        return (2 * (measurements / highest) - 1).astype(np.float32)
+        """Scale each recording from -1, its lowest value, to 1, its highest.
+
+        What was not recorded (NaN) has no part in the highest value, and becomes 0.
+        """
+        recorded = ~np.isnan(measurements)
+        highest = measurements.max(axis=(1, 2), keepdims=True, initial=1, where=recorded)
+        scaled = (2 * (measurements / highest) - 1).astype(np.float32)
+        return np.where(recorded, scaled, np.float32(0))
 
 
 def digitisation_steps(levels: Shaped[np.ndarray, " level"]) -> int | None:

@@ -49,6 +49,8 @@ class Labs:
     dtype = "float32"
     unit = "as in the panel"
     encoder = "mlp"
+    axes = ("analyte",)
+    unrecorded = np.float32(np.nan)
 
     def __init__(self, folder: Path, *, panel: str, censored: str = "refused"):
         if censored not in _CENSORED_RULES:

@@ -23,13 +23,13 @@ _CLIPPED = 1e-3  # a logit needs values inside 0 and 1
 
 
 def mean_over_rates(
-    values: Float[np.ndarray, "*shape rate"], rates: Sequence[int]
+    values: Float[np.ndarray, "*shape rate"], rates: Sequence[float]
 ) -> Float[np.ndarray, "*shape"]:
     """Compute the area under values against rates, divided by the range of the rates.
 
     Args:
         values: at each rate; straight lines join them.
-        rates: in per cent, rising, two at least.
+        rates: in per cent, or severities of another unit, rising, two at least.
 
     Raises:
         ValueError: there are fewer than two rates, or they do not rise.

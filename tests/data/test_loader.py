@@ -16,7 +16,9 @@ from clinical_symile.data.loader import (
     resident_bytes,
     shuffled_batches,
 )
+from clinical_symile.data.parts import hide_parts
 from clinical_symile.data.store import CohortStore
+from clinical_symile.missingness.patterns import parse_pattern
 
 MODALITIES = ("labs", "cxr", "ecg")
 STORED = ("cxr", "ecg", "labs")  # in the order of the store
@@ -48,6 +50,19 @@ def test_a_loader_gives_what_is_read_from_the_store_bit_for_bit(
     for about in ({}, {"visible": visible}, {"visible": visible, "partners": partners}):
         expected = load_batch(synthetic_store, rows, modalities=MODALITIES, **about)
         _check_same(loader.batch(rows, **about), expected)
+
+
+@pytest.mark.parametrize("kind", [StreamingLoader, DeviceLoader])
+@pytest.mark.parametrize("name", ["ecg-leads-mcar-50", "ecg-segment-3s", "cxr-region-25"])
+def test_no_loader_holds_what_a_pattern_hides(
+    kind: type, name: str, synthetic_store: CohortStore
+) -> None:
+    pattern = parse_pattern(name)
+    hiding, rows = hide_parts(pattern, synthetic_store, seed=0), np.arange(20)
+    expected = hiding.inputs(pattern.within, rows)
+    assert (expected != synthetic_store.inputs(pattern.within, rows)).any()
+    found = kind(hiding, (pattern.within,), CPU).batch(rows).inputs[pattern.within]
+    np.testing.assert_array_equal(found.numpy(), expected)
 
 
 def test_what_is_stored_is_as_it_is_stored_where_it_only_has_to_be_divided(

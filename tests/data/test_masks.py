@@ -9,13 +9,13 @@ import pytest
 from scipy.optimize import root_scalar
 from scipy.special import expit
 
-from clinical_symile.data.masks import Mask, draw_parts, hide_parts
+from clinical_symile.data.masks import Mask
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore
 from clinical_symile.evaluation.analysis.mask_predictability import mask_auroc
 from clinical_symile.missingness.mechanisms import SLOPE
 from clinical_symile.missingness.patterns import parse_pattern
-from tests.helpers.panels import MODALITIES, PARTS, SAMPLES
+from tests.helpers.panels import MODALITIES, SAMPLES
 
 RANDOM = ["mcar-10", "mcar-50", "mar-age-30", "mar-ward-30", "mnar-30", "mnar-50", "mnar-died-30"]
 
@@ -173,37 +173,6 @@ def test_what_the_cohort_does_not_have_cannot_be_drawn(name, message, draw):
         draw(name)
 
 
-@pytest.mark.parametrize("name", ["labs-mcar-50", "labs-mar-age-50", "labs-mnar-30"])
-def test_parts_of_a_panel_reach_their_rate(name, panels):
-    pattern = parse_pattern(name)
-    mask = draw_parts(pattern, panels, split="held_out", seed=0)
-    assert mask.columns == PARTS
-    assert np.array(list(mask.hidden_rate.values())) == pytest.approx(pattern.rate, abs=0.0001)
-    values = np.asarray(panels.array("labs"))[mask.rows, 0]
-    gone = ~mask.available[:, 0]
-    higher = values[gone].mean() - values[~gone].mean()
-    assert bool(higher > 0.2) is (name != "labs-mcar-50")
-
-
 def test_a_pattern_within_a_panel_hides_no_modality(draw):
     assert draw("labs-mcar-50").available.all()
-
-
-def test_what_is_no_panel_has_no_parts(synthetic_store):
-    with pytest.raises(CannotScore, match="ecg is not a panel of named values"):
-        draw_parts(parse_pattern("ecg-mcar-50"), synthetic_store, split="train", seed=0)
-
-
-def test_withheld_parts_are_read_as_if_they_had_not_been_measured(panels):
-    pattern = parse_pattern("labs-mnar-50")
-    store = hide_parts(pattern, panels, seed=0)
-    mask = draw_parts(pattern, panels, split="held_out", seed=0)
-    rows = mask.rows[:200]
-    percentiles, observed = np.moveaxis(store.inputs("labs", rows), 1, 0)
-    np.testing.assert_array_equal(observed, mask.available[:200])
-    before = panels.inputs("labs", rows)[:, 0]
-    np.testing.assert_array_equal(percentiles[mask.available[:200]], before[mask.available[:200]])
-    # What is hidden reads the same in everyone: the mean percentile of training.
-    for place in range(len(PARTS)):
-        assert len(np.unique(percentiles[~mask.available[:200, place], place])) == 1
-    np.testing.assert_array_equal(store.inputs("ecg", rows), panels.inputs("ecg", rows))
+    assert draw("ecg-segment-3s").available.all()

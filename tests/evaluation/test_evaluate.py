@@ -14,6 +14,7 @@ from clinical_symile.config.tasks.read import read_task
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.masks import draw_mask
+from clinical_symile.data.parts import draw_parts
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DefinitionError
 from clinical_symile.evaluation.evaluate import Evaluation, evaluate
@@ -488,8 +489,9 @@ def test_what_needs_encoders_is_not_scored_without(
     ]
 
 
-def test_parts_of_labs_are_hidden_from_queries_and_probes_but_not_from_candidates(
-    catalog: Catalog, synthetic_store: CohortStore
+@pytest.mark.parametrize("name", ["labs-mcar-50", "ecg-leads-mcar-60", "ecg-segment-6s"])
+def test_parts_are_hidden_from_queries_and_probes_but_not_from_candidates(
+    name: str, catalog: Catalog, synthetic_store: CohortStore
 ) -> None:
     learner = build_learner(tiny(catalog, "pretraining/symile"), synthetic_store, seed=0).eval()
     rows = np.arange(len(synthetic_store.samples))
@@ -499,10 +501,12 @@ def test_parts_of_labs_are_hidden_from_queries_and_probes_but_not_from_candidate
         synthetic_store,
         Encoders(learner, synthetic_store),
     )
-    pattern = parse_pattern("labs-mcar-50")
+    pattern = parse_pattern(name)
     hiding = hide_parts_from(predictor, pattern, seed=0)
     assert isinstance(hiding, EmbeddingPredictor)
-    labs = synthetic_store.modalities.index("labs")
+    assert hide_parts_from(predictor, pattern, seed=0) is hiding  # encoded once for all tasks
+    assert hide_parts_from(predictor, pattern, seed=1) is not hiding
+    labs = synthetic_store.modalities.index(pattern.within)
     others = [place for place in range(3) if place != labs]
     assert torch.equal(hiding.embeddings.z[:, others], predictor.embeddings.z[:, others])
     there = torch.from_numpy(synthetic_store.present[:, labs].copy())
@@ -510,16 +514,18 @@ def test_parts_of_labs_are_hidden_from_queries_and_probes_but_not_from_candidate
     # The whole store encoded with the same parts hidden gives the same vectors.
     again = embed_rows(learner.model, hiding.store, rows)
     torch.testing.assert_close(again.z, hiding.embeddings.z)
-    name = "retrieval/cxr_given_ecg_labs"
-    task = read_task(catalog, name)
+    task = read_task(catalog, "retrieval/cxr_given_ecg_labs")
     assert isinstance(task, Retrieval)
     kind = {"store": synthetic_store, "run": "r", "seed": 0}
-    made = evaluate(task, predictor, **kind, missingness=["complete", "labs-mcar-50"])
-    assert {row.missingness for row in made.results} == {"complete", "labs-mcar-50"}
-    whole, half = made.outcomes["complete"], made.outcomes["labs-mcar-50"]
+    made = evaluate(task, predictor, **kind, missingness=["complete", name])
+    assert {row.missingness for row in made.results} == {"complete", name}
+    assert {row.mask for row in made.results if row.missingness == name} == {
+        draw_parts(pattern, synthetic_store, split=task.split, seed=task.seed).digest
+    }
+    whole, half = made.outcomes["complete"], made.outcomes[name]
     assert whole["row"].equals(half["row"])
     assert not whole["above"].equals(half["above"])
     without = replace(predictor, encoders=None)
-    made = evaluate(task, without, **kind, missingness=["labs-mcar-50"])
+    made = evaluate(task, without, **kind, missingness=[name])
     assert not made.results
     assert "only a run with its encoders can be evaluated" in made.unscored[0].reason

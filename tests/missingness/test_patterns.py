@@ -100,6 +100,7 @@ def test_words_for_several_are_written_out_where_they_stand_and_nothing_twice():
         ("labs-mcar-90", "mcar", 0.9, "", "labs"),
         ("labs-mar-age-50", "mar", 0.5, "age", "labs"),
         ("labs-mnar-50", "mnar", 0.5, "", "labs"),
+        ("cxr-mcar-7", "mcar", 0.07, "", "cxr"),
     ],
 )
 def test_a_random_pattern_says_its_mechanism_rate_and_what_it_depends_on(
@@ -140,6 +141,29 @@ def test_rates_correlation_and_rule_are_parsed(name, expected):
     parse_pattern(name).check(MODALITIES)
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("ecg-leads-mcar-30", {"within": "ecg", "part": "leads", "rate": 0.3}),
+        (
+            "ecg-leads-mar-age-5",
+            {"within": "ecg", "part": "leads", "mechanism": "mar", "given": "age", "rate": 0.05},
+        ),
+        ("ecg-segment-3s", {"within": "ecg", "part": "segment", "seconds": 3.0}),
+        ("ecg-segment-0.25s", {"within": "ecg", "part": "segment", "seconds": 0.25}),
+        ("cxr-region-25", {"within": "cxr", "part": "region", "rate": 0.25}),
+    ],
+)
+def test_what_sensors_lose_is_parsed(name, expected):
+    found = parse_pattern(name)
+    assert found == Pattern(name, **{"mechanism": "mcar", **expected})
+    assert found.complete
+    assert found.visible_modalities(MODALITIES) == list(MODALITIES)
+    found.check(MODALITIES)
+    with pytest.raises(DefinitionError, match=f"'{found.within}' is not among"):
+        found.check(("labs",))
+
+
 def test_modalities_without_a_rate_of_their_own_are_never_hidden():
     assert parse_pattern("mcar-ecg-50-labs-20").rates_of(MODALITIES).tolist() == [0.0, 0.5, 0.2]
     assert parse_pattern("mcar-30").rates_of(MODALITIES).tolist() == [0.3] * 3
@@ -159,6 +183,23 @@ def test_modalities_without_a_rate_of_their_own_are_never_hidden():
         "mcar-ecg-0-labs-0",
         "mcar-ecg-labs-50",
         "mar-ecg-50-labs-20",
+        "ecg-leads",
+        "ecg-leads-30",
+        "ecg-leads-mcar-a-50-b-20",
+        "ecg-segment",
+        "ecg-segment-3",
+        "ecg-segment-0s",
+        "ecg-segment-0.0s",
+        "ecg-segment--3s",
+        "ecg-segment-3s-2s",
+        "ecg-segment-٣s",
+        "ecg-segment-mcar-3s",
+        "cxr-region-0",
+        "cxr-region-100",
+        "cxr-region-2.5",
+        "cxr-region-25-10",
+        "cxr-region-mcar-25",
+        "leads-30",
     ],
 )
 def test_words_that_do_not_go_together_are_refused(name):
@@ -190,6 +231,10 @@ def test_rates_and_correlations_that_cannot_be_reached_are_refused_with_the_rang
         ("mcar-50-cor-60", "did you mean 'mcar-50-corr-60'"),
         ("mcar-50@atleast-one", "did you mean 'mcar-50@at-least-one'"),
         ("labs-mcr-50", "did you mean 'labs-mcar-50'"),
+        ("ecg-lead-mcar-30", "did you mean 'ecg-leads-mcar-30'"),
+        ("ecg-segmnt-3s", "did you mean 'ecg-segment-3s'"),
+        ("cxr-regoin-25", "did you mean 'cxr-region-25'"),
+        ("ecg-segment-3", "seconds above 0"),
         ("mcar", "did you mean 'mcar-<rates>'"),
         ("mcar-0", "whole percents from 1 to 99"),
         ("mcar-100", "whole percents"),
@@ -260,7 +305,7 @@ def test_the_table_in_the_documentation_has_patterns_and_every_form():
     names = [name for name in _documented() if name not in PATTERN_GROUPS]
     assert {*PATTERN_GROUPS} <= {*_documented()}
     found = {_form(parse_pattern(name)) for name in names}
-    examples = {"percent": "30", "rates": "30", "mechanism": "mcar-30"}
+    examples = {"percent": "30", "rates": "30", "mechanism": "mcar-30", "seconds": "3"}
     for form in PATTERN_FORMS:
         name = re.sub(r"<(\w+)>", lambda word: examples.get(word[1], "x"), form)
         assert _form(parse_pattern(name)) in found, form
@@ -271,7 +316,7 @@ def _form(pattern: Pattern) -> tuple[object, ...]:
     kinds = (pattern.without, pattern.only, pattern.given, pattern.within, pattern.correlation)
     return (
         pattern.complete,
-        "part" if pattern.within else pattern.mechanism,
+        f"part {pattern.part}" if pattern.within else pattern.mechanism,
         pattern.at_least_one,
         *map(bool, kinds),
     )

@@ -44,6 +44,15 @@ def test_leads_are_of_our_order_whatever_that_of_the_array(tmp_path: Path) -> No
         EcgArray(tmp_path, **IDS, leads=["I", "II"])
 
 
+def test_what_was_not_recorded_is_zero_and_has_no_part_in_the_scale() -> None:
+    steps = np.array([[[0, 10], [40, 5]]], dtype=np.uint16)
+    np.testing.assert_array_equal(EcgArray.transform(steps, {})[0], [[-1, -0.5], [1, -0.75]])
+    hidden = np.where([[[False, False], [True, True]]], EcgArray.unrecorded, steps)
+    np.testing.assert_array_equal(EcgArray.transform(hidden, {})[0], [[-1, 1], [0, 0]])
+    nothing = np.full((1, 2, 2), np.nan, dtype=np.float32)
+    assert not EcgArray.transform(nothing, {}).any()
+
+
 def test_an_ecg_that_cannot_be_one_is_rejected(tmp_path: Path) -> None:
     values = np.full((1, 1, 5000, 12), np.nan, dtype=np.float32)
     for value, reason in ((np.nan, "nan"), (0.25, "flat")):

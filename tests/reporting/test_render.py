@@ -708,11 +708,14 @@ def test_nothing_overflows_and_nothing_is_complained_of_in_a_browser(
 
 
 @pytest.mark.parametrize(
-    "report", [pytest.param("benchmark", marks=pytest.mark.slow), "missingness", "objectives"]
+    "report",
+    [pytest.param("benchmark", marks=pytest.mark.slow), "missingness", "objectives", "sensors"],
 )
 def test_every_report_of_runs_has_a_first_screen(tmp_path: Path, report: str):
     others = {path.parent.name for path in REPORTS.glob("*/report.toml")} - {"cohort_card"}
-    assert others == {"benchmark", "missingness", "objectives"}, "a report without a test"
+    assert others == {"benchmark", "missingness", "objectives", "sensors"}, (
+        "a report without a test"
+    )
     data = of_ways(with_all_that_is_told(with_all_there_is()))
     render(REPORTS / report / "report.toml", data=data, out=tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text(encoding="utf-8")

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.data.store import CohortStore, open_store
+from clinical_symile.data.withheld import WithheldBlocks
 from clinical_symile.evaluation.runner import evaluate_run
 from clinical_symile.models.adapters.base import FrozenEncoder
 from clinical_symile.models.multimodal import build_model
@@ -192,7 +193,7 @@ def test_what_changes_inputs_keeps_features_from_being_used_and_says_so(
         task = frozen.model_copy(update={"missing_modality": way})
         assert with_features(store, build_model(task, store, seed=0)) is not store
     hidden = CohortStore(
-        **{**vars(store), "withheld": {"cxr": np.zeros((len(store.samples), 1), dtype=bool)}}
+        **{**vars(store), "withheld": {"cxr": WithheldBlocks(np.zeros((1, 2), int), (1, 1))}}
     )
     lines()
     assert with_features(hidden, build_model(frozen, store, seed=0)) is hidden

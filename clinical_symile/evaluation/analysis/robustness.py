@@ -14,7 +14,7 @@ from clinical_symile.evaluation.analysis.sample_outcomes import (
     SampleOutcomes,
     method_outcomes,
 )
-from clinical_symile.missingness.patterns import mechanism_rates
+from clinical_symile.missingness.severities import mechanism_rates, part_curves
 from clinical_symile.stats.estimate import LEVEL
 from clinical_symile.stats.resampling import resample_metric
 from clinical_symile.stats.robustness import (
@@ -229,8 +229,12 @@ def _retained(curves: _Curves) -> list[Robustness]:
 
 def _areas(curves: _Curves) -> list[Robustness]:
     made: list[Robustness] = []
-    for mechanism in _MECHANISMS:
-        rates = mechanism_rates(curves.patterns, mechanism)
+    every: list[dict[float, str]] = [
+        {float(rate): name for rate, name in mechanism_rates(curves.patterns, one).items()}
+        for one in _MECHANISMS
+    ]
+    every += [curve.patterns for curve in part_curves(curves.patterns)]
+    for rates in every:
         if len(rates) < 2:
             continue
         places = [curves.patterns.index(pattern) for pattern in rates.values()]

@@ -13,7 +13,8 @@ in the hidden slots, each time from a copy of the same state. Nothing may change
 - an augmentation: the inputs of available samples; hidden ones must stay zero;
 - a probe: its predictions, also where it trains encoders that read a store;
 - a baseline: its predictions. One that learns from all measurements of training samples
-  (`learns_from_all`) must not read hidden measurements of the samples that it predicts.
+  (`learns_from_all`) must not read hidden measurements of the samples that it predicts;
+- a modality: the inputs of encoders, where a pattern hides some of a measurement, such as leads.
 """
 
 import inspect
@@ -29,6 +30,7 @@ from clinical_symile.evaluation.leak_checks.components import (
     missing_modality_leaks,
     objective_leaks,
 )
+from clinical_symile.evaluation.leak_checks.modalities import modality_leaks
 from clinical_symile.evaluation.leak_checks.predictions import baseline_leaks, probe_leaks
 from clinical_symile.models.missing_modality.base import MissingModalityMethod
 from clinical_symile.objectives.base import Objective
@@ -94,8 +96,8 @@ LEAK_CHECKS: Mapping[str, tuple[Mapping[str, str], str]] = {
     ),
     "modality": (
         MODALITIES,
-        "tests of each modality: it reads nothing that is hidden, and hidden parts are as if not "
-        "measured",
+        "inputs, where a pattern hides analytes, leads, a segment or a region: hidden numbers are "
+        "as if not recorded",
     ),
     "metric": (
         METRICS,
@@ -154,6 +156,8 @@ def _kind(component: Any, name: str) -> tuple[str, Callable[[Any], Iterator[str]
         return "a missing-modality method", missing_modality_leaks
     if hasattr(component, "adapt"):
         return "an adapter", adapter_leaks
+    if hasattr(component, "fit") and hasattr(component, "transform"):
+        return "a modality", modality_leaks
     if hasattr(component, "predict"):
         if hasattr(made, "learns_from_all"):
             return "a baseline", baseline_leaks
@@ -169,7 +173,7 @@ def _kind(component: Any, name: str) -> tuple[str, Callable[[Any], Iterator[str]
         return "an encoder", encoder_leaks
     raise DefinitionError(
         f"{name}: a {made.__name__}; expected an objective, a fusion, a missing-modality "
-        "method, an encoder, an adapter, an augmentation, a probe or a baseline. Name one of "
-        "these.",
+        "method, an encoder, an adapter, an augmentation, a probe, a baseline or a modality. "
+        "Name one of these.",
         code="CS-M021",
     )

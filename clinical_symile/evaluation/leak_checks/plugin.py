@@ -10,7 +10,10 @@ from clinical_symile.metrics.base import Metric
 from clinical_symile.registry.base import Plugin, load_object
 from clinical_symile.registry.families import FAMILIES
 
-_LEAK_CHECKED = ("objectives", "fusion", "missing_modality", "encoders", "probes", "baselines")
+_LEAK_CHECKED = (
+    *("objectives", "fusion", "missing_modality", "encoders", "probes", "baselines"),
+    "modalities",
+)
 
 
 def check_plugin(package: str) -> list[str]:

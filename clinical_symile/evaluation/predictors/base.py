@@ -133,7 +133,7 @@ class AnalyteHidingPredictor(Protocol):
         """Return this model as it answers when the pattern hides parts of a modality.
 
         Args:
-            pattern: hides parts, such as analytes, of the modality `pattern.within`.
+            pattern: hides parts, such as analytes or leads, of the modality `pattern.within`.
             seed: seed of the mask.
 
         Raises:
@@ -154,6 +154,8 @@ class Embedder(Protocol):
 
     def embed(self, store: CohortStore, rows: Int[np.ndarray, " sample"]) -> Embeddings:
         """Embed each modality of some samples separately.
+
+        Read `store.inputs`: they lack the parts of a modality that a pattern hides, such as leads.
 
         Args:
             store: a prepared cohort.

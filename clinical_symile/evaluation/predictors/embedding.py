@@ -15,7 +15,7 @@ from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.candidates import PADDING
 from clinical_symile.data.embeddings import Embeddings
-from clinical_symile.data.masks import hide_parts
+from clinical_symile.data.parts import hide_parts
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore, DefinitionError
 from clinical_symile.evaluation.labels import training_samples
@@ -38,6 +38,8 @@ from clinical_symile.training.supervised import LabelledRows
 # Scores held at a time for candidate lists. The queries of a block are scored with the union of
 # their candidates. A larger block computes a smaller part of scores that a list asks for.
 _CELLS = 2**18
+# Embeddings without parts of a modality are kept from task to task, up to this many bytes.
+_KEPT_BYTES = 2**30
 
 
 @dataclass(frozen=True, repr=False)
@@ -246,6 +248,21 @@ class EmbeddingPredictor:
                 "can be evaluated without them.",
                 code="CS-S010",
             )
+        kept = self._kept_without_parts
+        if (pattern.name, seed) not in kept:
+            bytes_each = self.embeddings.z.nbytes
+            while kept and (len(kept) + 1) * bytes_each > _KEPT_BYTES:
+                del kept[next(iter(kept))]
+            kept[pattern.name, seed] = self._encoded_without(pattern, seed=seed)
+        return kept[pattern.name, seed]
+
+    @cached_property
+    def _kept_without_parts(self) -> "dict[tuple[str, int], EmbeddingPredictor]":
+        """The same model without the parts that a pattern with a seed hides, the oldest first."""
+        return {}
+
+    def _encoded_without(self, pattern: Pattern, *, seed: int) -> "EmbeddingPredictor":
+        """Encode one modality again without the parts that the pattern hides."""
         store = hide_parts(pattern, self.store, seed=seed)
         if self.encoders is None:
             assert self.embedder is not None

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from clinical_symile.formatting import DASH, NO_INTERVAL, format_p_value, format_signed
-from clinical_symile.missingness.patterns import mechanism_rates
+from clinical_symile.missingness.severities import mechanism_rates
 from clinical_symile.registry.run_names import ORACLE
 from clinical_symile.reporting.figures.line_chart import Line, curves
 from clinical_symile.reporting.result_lookup import Series, TaskTables

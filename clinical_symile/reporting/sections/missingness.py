@@ -1,6 +1,7 @@
 """Show how performance falls when modalities are missing."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from math import isnan
 from typing import Any
 
@@ -12,7 +13,7 @@ from clinical_symile.formatting import (
     is_percentage,
     join_words,
 )
-from clinical_symile.missingness.patterns import mechanism_rates
+from clinical_symile.missingness.severities import mechanism_rates, part_curves
 from clinical_symile.registry.run_names import ORACLE
 from clinical_symile.reporting.figures._ticks import axis_limits
 from clinical_symile.reporting.figures.dot_plot import DotRow, Mark, dots
@@ -40,10 +41,14 @@ from clinical_symile.reporting.text.labels import (
     ORACLE_LABEL,
     metric_label,
     outcome_label,
+    part_words,
     pattern_label,
     task_label,
 )
 from clinical_symile.tracking.results import Comparison, Result, is_significant
+
+# What the axis of a curve within a modality counts.
+_PARTS = {"": "values", "leads": "leads", "segment": "the signal", "region": "the image"}
 
 
 def draw_degradation(
@@ -54,7 +59,7 @@ def draw_degradation(
     methods: Sequence[Series],
     has_oracle: bool,
 ) -> Content | None:
-    """Draw each task's primary metric against the rate at which each modality is missing."""
+    """Draw each task's primary metric against how much is missing, of each modality or within."""
     panels = degradation_panels(scores, tasks=tasks, series=series)
     if not panels:
         return None
@@ -64,7 +69,8 @@ def draw_degradation(
     )
     return Content(
         heading="How fast does performance fall?",
-        text="The same tasks on the same admissions, with each modality hidden ever more often. "
+        text="The same tasks on the same admissions, with each modality hidden ever more often, or "
+        "ever more of one modality. "
         f"{metric_sentences(tasks)}",
         panels=panels,
         legend=method_legend(
@@ -183,39 +189,70 @@ RETAINED_SHARE = Section(
 def degradation_panels(
     scores: ResultTable, *, tasks: TaskTables, series: Sequence[Series]
 ) -> list[ReportPanel]:
-    """Draw one panel for each task and mechanism that was evaluated at two rates or more."""
+    """Draw one panel for each task and kind of pattern with two severities or more."""
     panels = []
     for name, task in tasks.items():
-        for mechanism, how in MECHANISM_LABELS.items():
-            at = mechanism_rates(scores.patterns(name), mechanism)
-            if len(at) < 2:
-                continue
-            metric = task["primary"]
-            drawn = [(one.family, one.run) for one in series] + [(None, ORACLE)]
-            lines = [_band(scores, family, run, name, metric, at) for family, run in drawn]
-            title = f"{task_label(name, task)}, missing {how}: {metric_label(metric)}"
-            picture = bands(
-                [line for line in lines if line.x],
-                name=picture_name("degradation", name, mechanism),
-                title=f"{title}; the table below has the numbers",
-                x_label="% of each modality missing",
-                y_label=metric_label(metric),
-                percent=is_percentage(metric),
-                reference=scores.chance(name, "complete", metric),
+        curves = [
+            _Curve(f"missing {how}", mechanism, "% of each modality missing", "% missing", at)
+            for mechanism, how in MECHANISM_LABELS.items()
+            if len(at := _rates(scores.patterns(name), mechanism)) > 1
+        ]
+        curves += [
+            _Curve(
+                part_words(list(curve.patterns.values())[-1]),
+                curve.name,
+                f"{curve.unit} of {_PARTS[curve.part]} missing",
+                f"{curve.unit} missing",
+                curve.patterns,
             )
-            body = [
-                [
-                    one.label,
-                    *(result_cell(scores.get(one.run, name, p, metric)) for p in at.values()),
-                ]
-                for one in series
-            ]
-            best = [scores.best(name, pattern, metric) for pattern in at.values()]
-            if any(one is not None for one in best):
-                body.append(["oracle", *(format_value(b, metric, exact=True) for b in best)])
-            head = ["run", *(f"{rate} % missing" for rate in at)]
-            panels.append(ReportPanel(title, picture, head, body, across=True))
+            for curve in part_curves(scores.patterns(name))
+        ]
+        panels += [_degradation_panel(scores, name, task, series, curve) for curve in curves]
     return panels
+
+
+def _rates(patterns: Iterable[str], mechanism: str) -> dict[float, str]:
+    """Return the patterns of a mechanism by their rate, as severities of a curve."""
+    return {float(rate): name for rate, name in mechanism_rates(patterns, mechanism).items()}
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """Patterns by severity: words for the title, the picture's name, the axis and the columns."""
+
+    words: str
+    name: str
+    axis: str
+    column: str
+    patterns: dict[float, str]
+
+
+def _degradation_panel(
+    scores: ResultTable, name: str, task: Mapping[str, Any], series: Sequence[Series], curve: _Curve
+) -> ReportPanel:
+    """Draw a task's primary metric against the severity of the patterns of a curve."""
+    metric, at = task["primary"], curve.patterns
+    drawn = [(one.family, one.run) for one in series] + [(None, ORACLE)]
+    lines = [_band(scores, family, run, name, metric, at) for family, run in drawn]
+    title = f"{task_label(name, task)}, {curve.words}: {metric_label(metric)}"
+    picture = bands(
+        [line for line in lines if line.x],
+        name=picture_name("degradation", name, curve.name),
+        title=f"{title}; the table below has the numbers",
+        x_label=curve.axis,
+        y_label=metric_label(metric),
+        percent=is_percentage(metric),
+        reference=scores.chance(name, "complete", metric),
+    )
+    body = [
+        [one.label, *(result_cell(scores.get(one.run, name, p, metric)) for p in at.values())]
+        for one in series
+    ]
+    best = [scores.best(name, pattern, metric) for pattern in at.values()]
+    if any(one is not None for one in best):
+        body.append(["oracle", *(format_value(b, metric, exact=True) for b in best)])
+    head = ["run", *(f"{severity:g} {curve.column}" for severity in at)]
+    return ReportPanel(title, picture, head, body, across=True)
 
 
 def trained_with_panels(
@@ -326,7 +363,7 @@ def _band(
     run: str,
     task: str,
     metric: str,
-    rates: Mapping[int, str],
+    rates: Mapping[float, str],
 ) -> Band:
     found = {x: scores.get(run, task, pattern, metric) for x, pattern in rates.items()}
     known = {x: row for x, row in found.items() if row is not None}

@@ -9,6 +9,7 @@ from clinical_symile.formatting import (
     format_interval,
     format_value,
 )
+from clinical_symile.missingness.patterns import parse_pattern
 from clinical_symile.reporting.figures._ticks import axis_limits
 from clinical_symile.reporting.figures.dot_plot import DotRow, Mark, dots
 from clinical_symile.reporting.result_lookup import Series, TaskTables
@@ -20,7 +21,12 @@ from clinical_symile.reporting.sections.base import (
     method_legend,
     picture_name,
 )
-from clinical_symile.reporting.text.labels import metric_label, pattern_label, task_label
+from clinical_symile.reporting.text.labels import (
+    metric_label,
+    part_words,
+    pattern_label,
+    task_label,
+)
 from clinical_symile.tracking.benchmark_tables import Robustness
 
 _Cell = Callable[[Robustness], str]
@@ -149,13 +155,15 @@ def _marks(rows: Sequence[Robustness], methods_by_task: Mapping[str, Series]) ->
 
 
 def _rates(pattern: str) -> str:
-    """Return the words for the rates of a mechanism up to that of a pattern.
+    """Return the words for the rates of a mechanism, or other severities, up to a pattern's.
 
-    >>> _rates("mcar-50")
-    '0 to 50 %, completely at random'
+    >>> _rates("mcar-50"), _rates("ecg-segment-6s")
+    ('0 to 50 %, completely at random', '0 to 6 s, ECG: a segment lost')
     """
-    mechanism, _, rate = pattern.partition("-")
-    return f"0 to {rate} %, {MECHANISM_LABELS[mechanism]}"
+    parsed = parse_pattern(pattern)
+    most = f"{parsed.seconds:g} s" if parsed.seconds else f"{100 * parsed.rate:.0f} %"
+    how = part_words(pattern) if parsed.within else MECHANISM_LABELS[parsed.mechanism]
+    return f"0 to {most}, {how}"
 
 
 def _share(row: Robustness) -> str:

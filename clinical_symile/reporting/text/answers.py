@@ -9,7 +9,7 @@ from clinical_symile.formatting import (
     format_value,
     join_words,
 )
-from clinical_symile.missingness.patterns import mechanism_rates
+from clinical_symile.missingness.severities import mechanism_rates
 from clinical_symile.reporting.result_lookup import (
     ResultTable,
     Series,

@@ -16,7 +16,7 @@ from clinical_symile.formatting import (
     is_percentage,
     join_words,
 )
-from clinical_symile.missingness.patterns import mechanism_rates
+from clinical_symile.missingness.severities import mechanism_rates
 from clinical_symile.reporting.cohort_counts import cohort_modalities
 from clinical_symile.reporting.result_lookup import ResultTable, Series, TaskTables
 from clinical_symile.reporting.text.labels import (

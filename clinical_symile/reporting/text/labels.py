@@ -119,13 +119,37 @@ def _mechanism_label(pattern: Pattern) -> str:
     """Return the display name of a pattern that draws what it hides: rates, then dependence."""
     each = [f"{modality_label(name)} {100 * rate:.0f} %" for name, rate in pattern.rates]
     share = join_words(each) if each else f"{100 * pattern.rate:.0f} %"
+    if pattern.part in ("segment", "region"):
+        of = f"{share} of the image covered"
+        lost = f"{pattern.seconds:g} s in a row lost" if pattern.seconds else of
+        return f"{modality_label(pattern.within)}: {lost}"
     if pattern.within:
-        share = f"{modality_label(pattern.within)}: {share} of values"
-    by = f"by {outcome_label(pattern.given)}" if pattern.given else "by its value"
-    words = {"mcar": "missing at random"}.get(pattern.mechanism, f"missing, more often {by}")
+        share = f"{modality_label(pattern.within)}: {share} of {pattern.part or 'values'}"
+    words = _how_missing(pattern)
     if pattern.correlation:
         words += f", together (correlation {pattern.correlation:.2f})"
     return f"{share} {words}{', never all' if pattern.at_least_one else ''}"
+
+
+def part_words(name: str) -> str:
+    """Return what a pattern within a modality hides, without how much of it.
+
+    Examples:
+        >>> part_words("ecg-leads-mcar-30"), part_words("cxr-region-25")
+        ('ECG: leads missing at random', 'chest X-ray: a region covered')
+    """
+    pattern = parse_pattern(name)
+    words = {"segment": "a segment lost", "region": "a region covered"}.get(pattern.part)
+    how = f"{pattern.part or 'values'} {_how_missing(pattern)}"
+    return f"{modality_label(pattern.within)}: {words or how}"
+
+
+def _how_missing(pattern: Pattern) -> str:
+    """Return how a mechanism chooses what is missing, in words."""
+    if pattern.mechanism == "mcar":
+        return "missing at random"
+    by = outcome_label(pattern.given) if pattern.given else "its value"
+    return f"missing, more often by {by}"
 
 
 def task_label(name: str, task: Mapping[str, Any]) -> str:

@@ -104,6 +104,19 @@ def test_numbers_by_hand(task: Retrieval, synthetic_store: CohortStore, tmp_path
     assert effective.reason == "needs 6 methods or more; there are 1"
 
 
+def test_an_area_over_seconds_lost_weighs_each_step_by_its_length(
+    task: Retrieval, synthetic_store: CohortStore, tmp_path: Path
+):
+    names = ("complete", "ecg-segment-6s", "ecg-segment-2s")
+    lost = task.model_copy(update={"missingness": names})
+    right: dict[str, np.ndarray] = dict(zip(names, answers(81, 45, 63).values(), strict=True))
+    run = scored(tmp_path, synthetic_store, lost, right)
+    rows = measure_robustness([run], [lost], store=synthetic_store)
+    area = (2 * (0.9 + 0.7) / 2 + 4 * (0.7 + 0.5) / 2) / 6
+    assert found(rows, "area").keys() == {"ecg-segment-6s"}
+    assert found(rows, "area")["ecg-segment-6s"].value == pytest.approx(area)
+
+
 def test_the_share_is_paired_what_is_right_under_both_patterns_does_not_widen_it(
     task: Retrieval, synthetic_store: CohortStore, tmp_path: Path
 ):

@@ -41,6 +41,27 @@ def test_degradation_goes_from_nothing_missing_to_the_highest_rate_of_a_mechanis
     assert by_chance.across
 
 
+def test_degradation_within_a_modality_has_a_panel_for_each_kind_of_part():
+    patterns = (
+        *("complete", "ecg-segment-5s", "ecg-segment-0.5s", "cxr-region-25", "cxr-region-50"),
+        "labs-mcar-50",
+    )
+    scores = ResultTable(
+        replace(RESULT, run=run, missingness=pattern, value=0.8 - 0.1 * place)
+        for run in ("a-0", "b-0")
+        for place, pattern in enumerate(patterns)
+    )
+    segment, region = degradation_panels(scores, tasks=TASKS, series=SERIES)
+    assert segment.title == "Predict died from chest X-ray and ECG, ECG: a segment lost: AUROC"
+    assert segment.head == ["run", "0 s missing", "0.5 s missing", "5 s missing"]
+    assert [cell[:5] for cell in segment.body[0][1:]] == ["0.800", "0.600", "0.700"]
+    assert "s of the signal missing" in svg_of(segment)
+    assert region.head == ["run", "0 % missing", "25 % missing", "50 % missing"]
+    assert "% of the image missing" in svg_of(region)
+    names = {panel.picture.name for panel in (segment, region) if panel.picture is not None}
+    assert len(names) == 2
+
+
 def test_degradation_says_which_end_of_severity_is_worse(scores):
     def caption(numbers: dict[str, float | None]) -> str:
         rows = [

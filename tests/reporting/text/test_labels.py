@@ -8,6 +8,7 @@ from clinical_symile.reporting.text.labels import (
     modality_label,
     objective_label,
     outcome_label,
+    part_words,
     pattern_label,
     task_label,
 )
@@ -30,10 +31,27 @@ from clinical_symile.reporting.text.labels import (
         ("mcar-50@at-least-one", "50 % missing at random, never all"),
         ("mar-age-ecg-50-labs-20", "ECG 50 % and labs 20 % missing, more often by age"),
         ("my-own", "my-own"),
+        ("ecg-leads-mcar-30", "ECG: 30 % of leads missing at random"),
+        ("ecg-leads-mar-age-30", "ECG: 30 % of leads missing, more often by age"),
+        ("ecg-segment-2.5s", "ECG: 2.5 s in a row lost"),
+        ("cxr-region-25", "chest X-ray: 25 % of the image covered"),
     ],
 )
 def test_a_pattern_has_a_label(name: str, label: str):
     assert pattern_label(name) == label
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("labs-mnar-50", "labs: values missing, more often by its value"),
+        ("ecg-leads-mcar-30", "ECG: leads missing at random"),
+        ("ecg-segment-3s", "ECG: a segment lost"),
+        ("cxr-region-25", "chest X-ray: a region covered"),
+    ],
+)
+def test_a_curve_within_a_modality_has_words(name: str, words: str):
+    assert part_words(name) == words
 
 
 def test_an_unknown_name_is_its_own_label():
