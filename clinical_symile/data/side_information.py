@@ -28,12 +28,15 @@ class SideInformation:
         subjects: a number for each subject; only equality has a meaning.
         values: measurements of the modality `side.values`, from 0 to 1 as percentiles of train
             values; NaN where not measured or not visible.
+        positive_shares: the share of positives among the known labels of all train samples, one for
+            each label; None without labels.
     """
 
     rows: Int[Tensor, " sample"]
     labels: Float[Tensor, "sample label"] | None = None
     subjects: Int[Tensor, " sample"] | None = None
     values: Float[Tensor, "sample value"] | None = None
+    positive_shares: Float[Tensor, " label"] | None = None
 
     def __repr__(self) -> str:
         """Return the number of samples; never a label or a value."""
@@ -62,8 +65,11 @@ class SideInformation:
             rows: the rows of the result.
             change: makes a table of the result, with a line for each of its rows.
         """
+        shares = None if self.positive_shares is None else self.positive_shares.to(rows.device)
         return SideInformation(
-            rows, *(None if table is None else change(table) for table in self._tables)
+            rows,
+            *(None if table is None else change(table) for table in self._tables),
+            positive_shares=shares,
         )
 
     @property
@@ -100,11 +106,13 @@ def build_side_information(
             *(f"task '{task.name}': {problem}" for problem in problems), code="CS-F026"
         )
     view = _one_row_each(view)
+    labels = _labels(task, side.labels, view) if "labels" in reads else None
     return SideInformation(
         rows=torch.from_numpy(view.rows.astype(np.int64)),
-        labels=_labels(task, side.labels, view) if "labels" in reads else None,
+        labels=labels,
         subjects=_subjects(view) if "subjects" in reads else None,
         values=_values(side.values, view) if "values" in reads and side.values else None,
+        positive_shares=None if labels is None else _positive_shares(labels),
     )
 
 
@@ -184,6 +192,12 @@ def _labels(
     if problems:
         raise DataError(*problems, code="CS-D034")
     return torch.from_numpy(np.stack(columns, axis=1).astype(np.float32))
+
+
+def _positive_shares(labels: Float[Tensor, "sample label"]) -> Float[Tensor, " label"]:
+    """Return the share of positives among the known labels of each column."""
+    positive, negative = ((labels == value).sum(dim=0) for value in (1, 0))
+    return positive / (positive + negative)
 
 
 def _subjects(view: TrainingView) -> Int[Tensor, " sample"]:

@@ -49,6 +49,15 @@ class ObjectiveInput:
         return _given(self.side.labels, "labels")
 
     @property
+    def positive_shares(self) -> Float[Tensor, " label"]:
+        """The share of positives among the known labels of all train samples.
+
+        Raises:
+            ValueError: there are none.
+        """
+        return _given(self.side.positive_shares, "labels")
+
+    @property
     def subjects(self) -> Int[Tensor, " sample"]:
         """A number for the subject of each sample.
 

@@ -1,7 +1,7 @@
 """`Supervised`: predict labels from a fusion of the available modalities, with supervision."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from clinical_symile.data.embeddings import Embeddings
-from clinical_symile.objectives.arguments import at_least, refuse
+from clinical_symile.objectives.arguments import at_least, positive, refuse
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.fusion.base import ModalityFusion
 from clinical_symile.objectives.inputs import ObjectiveInput
+from clinical_symile.objectives.logit_adjustment import adjust_log_odds
 from clinical_symile.objectives.loss import Loss, sum_of_terms
 from clinical_symile.objectives.slots import FewSamplesError, prepare_slots
 from clinical_symile.objectives.starting_weights import starting_weights
@@ -44,6 +45,11 @@ class Supervised(Objective):
     Args:
         fusion: the name and the arguments of the fusion, a table; None for the mean.
         unimodal_weight: the weight of the modalities' own heads; 0 for none.
+        label_weights: the weight of each label in the log losses, in the order of the task; None
+            for equal weights. A log loss is then a weighted mean over known labels.
+        prior_weight: the weight of the log odds of a label in training, which are added to those of
+            every head in the loss alone; 1 for logit adjustment, 0 for none. Predictions are then
+            of a population with as many positives as negatives. See `logit_adjustment`.
         agreement: the weight of the divergence of each modality's own prediction from the fused
             one, which gets no gradient from it; 0 for none. The balance `balgrad` uses it.
 
@@ -67,10 +73,16 @@ class Supervised(Objective):
         *,
         fusion: Mapping[str, Any] | None = None,
         unimodal_weight: float = 1.0,
+        label_weights: Sequence[float] | None = None,
+        prior_weight: float = 0.0,
         agreement: float = 0.0,
     ):
         super().__init__(temperature=None)
-        refuse(at_least(0, unimodal_weight=unimodal_weight, agreement=agreement))
+        weights = dict(unimodal_weight=unimodal_weight, prior_weight=prior_weight)
+        named = {f"label_weights[{place}]": one for place, one in enumerate(label_weights or ())}
+        refuse(at_least(0, agreement=agreement, **weights), positive(**named))
+        self.label_weights = None if label_weights is None else tuple(label_weights)
+        self.prior_weight = prior_weight
         if agreement and not unimodal_weight:
             raise ValueError(
                 f"agreement is {agreement} and unimodal_weight 0; expected heads of single "
@@ -94,6 +106,11 @@ class Supervised(Objective):
             raise ValueError(
                 "it predicts labels, and the task names none; expected the key labels of the table "
                 '[side], such as labels = ["an_outcome"]. Add it.'
+            )
+        if self.label_weights is not None and len(self.label_weights) != len(self.label_names):
+            raise ValueError(
+                f"label_weights has {len(self.label_weights)} numbers; expected one for each of "
+                f"{len(self.label_names)} labels: {', '.join(self.label_names)}. Correct it."
             )
         # The numbers of a vector then have a mean square of about 1, whatever the norm.
         self.input_scale = math.sqrt(dim) if norm == "l2" else 1.0
@@ -130,7 +147,7 @@ class Supervised(Objective):
             )
         vectors, has = self.input_scale * z[taught], available[taught]
         fused = self.head(self.fusion(vectors, has))
-        terms = {"fused": _log_loss(fused, labels[taught])}
+        terms = {"fused": self._log_loss(fused, labels[taught], inputs)}
         for name, value in self.fusion.extra_losses(vectors, has).items():
             terms[f"fusion_{name}"] = value
         scores: dict[str, Tensor] = {}
@@ -140,7 +157,7 @@ class Supervised(Objective):
                 own = recorded[:, column]
                 if own.any():
                     log_odds = self.unimodal_heads[name](self.input_scale * z[own, column])
-                    loss = _log_loss(log_odds, labels[own])
+                    loss = self._log_loss(log_odds, labels[own], inputs)
                     terms[f"unimodal_{name}"] = self.unimodal_weight * loss
                     if self.agreement:
                         whole = two_classes(fused[own[taught]].detach())
@@ -148,6 +165,25 @@ class Supervised(Objective):
                         terms[f"agreement_{name}"] = self.agreement * divergence
                     scores[name] = _true_class_probability(log_odds, labels[own])
         return replace(sum_of_terms(**terms), scores=scores)
+
+    def _log_loss(
+        self,
+        log_odds: Float[Tensor, "sample label"],
+        labels: Float[Tensor, "sample label"],
+        inputs: ObjectiveInput,
+    ) -> Float[Tensor, ""]:
+        """Compute the mean log loss over known labels; there is at least one."""
+        if self.prior_weight:
+            shares = inputs.positive_shares
+            log_odds = adjust_log_odds(log_odds, shares, weight=self.prior_weight)
+        known = ~labels.isnan()
+        if self.label_weights is None:
+            return functional.binary_cross_entropy_with_logits(log_odds[known], labels[known])
+        weights = log_odds.new_tensor(self.label_weights).expand_as(log_odds)[known]
+        losses = functional.binary_cross_entropy_with_logits(
+            log_odds[known], labels[known], weight=weights, reduction="sum"
+        )
+        return losses / weights.sum()
 
     def log_odds(self, embeddings: Embeddings) -> Float[Tensor, "sample label"]:
         """Predict the log odds of each label by the fused heads.
@@ -186,14 +222,6 @@ def class_divergence(
     """Compute the Kullback-Leibler divergence of the left logits' softmax from the right one's."""
     difference = left.log_softmax(dim=-1) - right.log_softmax(dim=-1)
     return (left.softmax(dim=-1) * difference).sum(dim=-1)
-
-
-def _log_loss(
-    log_odds: Float[Tensor, "sample label"], labels: Float[Tensor, "sample label"]
-) -> Float[Tensor, ""]:
-    """Compute the mean log loss over known labels; there is at least one."""
-    known = ~labels.isnan()
-    return functional.binary_cross_entropy_with_logits(log_odds[known], labels[known])
 
 
 @torch.no_grad()

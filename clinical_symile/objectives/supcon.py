@@ -8,11 +8,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from clinical_symile.objectives.arguments import above, one_of, refuse
+from clinical_symile.objectives.arguments import above, at_least, one_of, refuse
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.inputs import ObjectiveInput
 from clinical_symile.objectives.kernels.scores import Excluded
 from clinical_symile.objectives.kernels.soft_targets import Targets, soft_target_losses
+from clinical_symile.objectives.logit_adjustment import log_prior
 from clinical_symile.objectives.pairs import batch_tokens
 from clinical_symile.objectives.slots import FewSamplesError
 
@@ -27,6 +28,7 @@ def supcon_loss(
     *,
     least_agreement: float = 1.0,
     skip_unpaired: bool = False,
+    log_prior: Float[Tensor, " sample"] | None = None,
 ) -> Float[Tensor, ""]:
     """Compute the mean over embeddings t of -1/|P(t)| Σ_{p ∈ P(t)} log softmax_p(s ⟨z_t, ·⟩).
 
@@ -43,15 +45,22 @@ def supcon_loss(
         logit_scale: the multiplier of inner products.
         least_agreement: the share of the columns known of both samples that must be equal.
         skip_unpaired: leave embeddings without a positive out of the mean, instead of counting 0.
+        log_prior: what is added to the logit of each sample as a candidate; None for nothing.
 
     Raises:
         ValueError: fewer than two samples have two modalities.
     """
     tokens = batch_tokens(z, available, objective="a SupCon step")
     compared = [tokens.samples, groups[tokens.samples]]
+    anchors = candidates = tokens.z
+    if log_prior is not None:
+        # s ⟨(z, 1), (z', b / s)⟩ = s ⟨z, z'⟩ + b, so that tiles need no other score.
+        added = log_prior[tokens.samples, None] / logit_scale
+        anchors = torch.cat([anchors, torch.ones_like(added)], dim=1)
+        candidates = torch.cat([candidates, added], dim=1)
     losses, totals = soft_target_losses(
-        tokens.z,
-        tokens.z,
+        anchors,
+        candidates,
         logit_scale,
         Targets(partial(_log_is_alike, least_agreement), compared, compared),
         excluded=Excluded(tokens.codes, tokens.codes),
@@ -72,11 +81,14 @@ class SupCon(Objective):
         by: "labels", the labels that the task names, or "subjects", which reads no label.
         least_agreement: the share of the labels known of both samples that must be equal.
         skip_unpaired: leave embeddings without a positive out of the mean.
+        prior_weight: the weight of the log prior of a candidate's labels in its logit; 1 for logit
+            adjustment, 0 for none. See `logit_adjustment`.
         logit_scale_max: limit of the learned scale.
 
     Raises:
         ValueError: an argument is out of range, fewer than two samples of a batch have two
-            modalities, or, by subjects, all samples of a batch are of one subject.
+            modalities, or, by subjects, all samples of a batch are of one subject, or a prior is
+            asked for.
     """
 
     display_name = "SupCon"
@@ -94,11 +106,22 @@ class SupCon(Objective):
         by: str = "labels",
         least_agreement: float = 1.0,
         skip_unpaired: bool = False,
+        prior_weight: float = 0.0,
         logit_scale_max: float = 100.0,
     ):
         super().__init__(temperature=temperature, logit_scale_max=logit_scale_max)
-        refuse(one_of(_BY, by=by), above(0, most=1, least_agreement=least_agreement))
+        refuse(
+            one_of(_BY, by=by),
+            above(0, most=1, least_agreement=least_agreement),
+            at_least(0, prior_weight=prior_weight),
+        )
+        if prior_weight and by != "labels":
+            raise ValueError(
+                f"prior_weight is {prior_weight} and by '{by}'; expected labels, which alone have "
+                'a prior. Set prior_weight to 0, or by to "labels".'
+            )
         self.reads = (by,)
+        self.prior_weight = prior_weight
         self.least_agreement = least_agreement
         self.skip_unpaired = skip_unpaired
 
@@ -111,13 +134,17 @@ class SupCon(Objective):
         generator: torch.Generator | None,
     ) -> Float[Tensor, ""]:
         """Compute `supcon_loss` with the labels or the subjects of the batch."""
+        groups, prior = self._groups(inputs).to(z.dtype), None
+        if self.prior_weight:
+            prior = self.prior_weight * log_prior(groups, inputs.positive_shares)
         return supcon_loss(
             z,
             available,
-            self._groups(inputs).to(z.dtype),
+            groups,
             self.logit_scale.to(z.dtype),
             least_agreement=self.least_agreement,
             skip_unpaired=self.skip_unpaired,
+            log_prior=prior,
         )
 
     def _groups(self, inputs: ObjectiveInput) -> Tensor:

@@ -54,6 +54,28 @@ def test_each_row_has_its_own_labels_subject_and_percentiles(
     np.testing.assert_array_equal(same, subjects[:, None] == subjects)
 
 
+def test_shares_of_positives_are_those_of_known_train_labels(
+    catalog: Catalog, synthetic_store: CohortStore
+):
+    task = _task(catalog, 'side={labels=["deterioration", "lung_mass"]}')
+    view = _view(task, synthetic_store)
+    samples = synthetic_store.samples.copy()
+    samples.loc[view.rows[:9], "outcome_deterioration"] = [0.5, *[np.nan] * 8]
+    store = replace(synthetic_store, samples=samples)
+    side = build_side_information(task, _view(task, store), reads=("labels",))
+    assert side.positive_shares is not None
+    for name, share in zip(("deterioration", "lung_mass"), side.positive_shares, strict=True):
+        label = samples[f"outcome_{name}"].iloc[view.rows]
+        known = label[(label == 0) | (label == 1)]
+        assert len(known) < len(label)
+        assert share.item() == pytest.approx(known.mean(), abs=1e-7)
+    some = side.of(torch.from_numpy(view.rows[[3, 1]])).positive_shares
+    assert some is not None
+    assert torch.equal(some, side.positive_shares)
+    subjects = _task(catalog, "side={}", 'objective={name="supcon", by="subjects"}')
+    assert build_side_information(subjects, view, reads=("subjects",)).positive_shares is None
+
+
 def test_an_uncertain_label_is_minus_one(catalog: Catalog, synthetic_store: CohortStore):
     task = _task(catalog, 'side={labels=["deterioration"]}')
     view = _view(task, synthetic_store)

@@ -1,6 +1,7 @@
 """The supervised objective: its loss in loops, what teaches nothing, and its training."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,47 @@ def test_the_loss_is_that_of_its_definition_in_loops(rng: np.random.Generator) -
             own[name] += log_losses(head, i, 2 * z[i, m])
     expected = np.mean(fused) + 0.5 * sum(np.mean(losses) for losses in own.values())
     assert found == pytest.approx(expected, rel=1e-12)
+
+
+def fused_loss(objective: Supervised, z: Tensor, shares: Tensor | None = None) -> Tensor:
+    inputs = inputs_of(z, AVAILABLE, LABELS)
+    side = replace(inputs.side, positive_shares=shares)
+    return objective.training_loss(replace(inputs, side=side), group=None).total
+
+
+def test_a_prior_is_added_to_the_log_odds_of_every_head_in_the_loss_alone(rng) -> None:
+    z, shares = unit_batch(rng, 6), torch.tensor([0.1, 0.7])
+    plain, adjusted = (connected(Supervised(prior_weight=weight)) for weight in (0.0, 1.0))
+    moved = connected(Supervised())
+    with torch.no_grad():
+        for head in (moved.head, *moved.unimodal_heads.values()):
+            assert isinstance(head, torch.nn.Linear)
+            head.bias.add_(shares.double().logit())
+    expected = fused_loss(moved, z)
+    torch.testing.assert_close(fused_loss(adjusted, z, shares), expected, rtol=1e-12, atol=0)
+    assert fused_loss(plain, z, shares) == fused_loss(plain, z) != expected
+    assert fused_loss(adjusted, z, torch.full((2,), 0.5)) == fused_loss(plain, z)
+    batch = inputs_of(z[:5], AVAILABLE[:5], LABELS[:5]).embeddings
+    assert torch.equal(adjusted.log_odds(batch), plain.log_odds(batch))
+    with pytest.raises(ValueError, match="there are no labels"):
+        fused_loss(adjusted, z)
+
+
+def test_weights_of_labels_weigh_their_log_losses(rng) -> None:
+    z = unit_batch(rng, 6)
+    alone = [
+        fused_loss(connected(Supervised(unimodal_weight=0.0, label_weights=weights)), z)
+        for weights in ([1.0, 1e-12], [1e-12, 1.0], [3.0, 1.0], [2.0, 2.0])
+    ]
+    plain = fused_loss(connected(Supervised(unimodal_weight=0.0)), z)
+    # Of samples with a modality, the first label is known of four, the second of two.
+    torch.testing.assert_close((4 * alone[0] + 2 * alone[1]) / 6, plain)
+    torch.testing.assert_close((12 * alone[0] + 2 * alone[1]) / 14, alone[2])
+    torch.testing.assert_close(alone[3], plain)
+    with pytest.raises(ValueError, match=r"label_weights\[1\] is 0.0; expected a positive number"):
+        Supervised(label_weights=[1.0, 0.0])
+    with pytest.raises(ValueError, match="has 3 numbers; expected one for each of 2 labels: first"):
+        connected(Supervised(label_weights=[1.0, 1.0, 1.0]))
 
 
 @pytest.mark.parametrize("fusion", ["mean", "gated", "mixture"])

@@ -59,6 +59,45 @@ def test_an_embedding_without_a_positive_counts_zero_or_is_skipped(
     assert found == pytest.approx(in_loops(fixture_f, available, LABELS, skip=skip), abs=1e-10)
 
 
+SHARES = torch.tensor([0.2], dtype=torch.float64)
+
+
+def with_prior(objective: SupCon, z: Tensor, labels: Tensor, shares: Tensor) -> float:
+    return loss_value(objective, z, temperature=0.1, labels=labels, positive_shares=shares)
+
+
+@pytest.mark.parametrize("weight", [0.5, 1.0])
+def test_a_candidate_s_logit_has_its_log_prior_in_loops(weight: float, rng):
+    z = unit_batch(rng, 5)
+    labels = torch.tensor([[1.0], [0.0], [0.0], [math.nan], [1.0]])
+    found = with_prior(SupCon(temperature=0.1, prior_weight=weight), z, labels, SHARES)
+    added = {1.0: math.log(0.2), 0.0: math.log(0.8)}
+    prior = [weight * added.get(label, math.log(0.5)) for label in labels[:, 0].tolist()]
+    tokens, losses = [(i, m) for i in range(5) for m in range(3)], []
+    for i, m in tokens:
+        others = [o for o in tokens if o != (i, m)]
+        logits = {(j, k): 10 * float(z[i, m] @ z[j, k]) + prior[j] for j, k in others}
+        total = math.log(sum(math.exp(one) for one in logits.values()))
+        positives = [o for o in others if o[0] == i or labels[o[0]] == labels[i]]
+        losses.append(sum(total - logits[o] for o in positives) / len(positives))
+    assert found == pytest.approx(sum(losses) / len(losses), abs=1e-10)
+
+
+def test_a_uniform_prior_changes_nothing_and_no_weight_reads_none(rng):
+    z, labels = unit_batch(rng, 4), torch.tensor([[1.0], [0.0], [math.nan], [1.0]])
+    plain = loss_value(SupCon(temperature=0.1), z, temperature=0.1, labels=labels)
+    even = with_prior(SupCon(temperature=0.1, prior_weight=1.0), z, labels, torch.tensor([0.5]))
+    assert even == pytest.approx(plain, abs=1e-12)
+    assert with_prior(SupCon(temperature=0.1), z, labels, SHARES) == plain
+
+
+def test_subjects_have_no_prior():
+    with pytest.raises(ValueError, match="expected labels, which alone have a prior"):
+        SupCon(by="subjects", prior_weight=1.0)
+    with pytest.raises(ValueError, match=r"prior_weight is -1.0; expected a number of at least 0"):
+        SupCon(prior_weight=-1.0)
+
+
 def test_one_class_is_contrasted_with_itself():
     z = torch.eye(2, dtype=torch.float64)[:, None].expand(2, 2, 2)
     found = loss_value(SupCon(temperature=1.0), z, temperature=1.0, labels=torch.zeros(2, 1))

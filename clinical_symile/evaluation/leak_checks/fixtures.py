@@ -46,7 +46,8 @@ def toy_side(rows: Int[Tensor, " sample"]) -> SideInformation:
     labels[rows % 4 == 3] = torch.nan
     values = torch.stack([(rows % (7 + place)) / 9 for place in range(3)], dim=1).float()
     values[rows % 3 == 1, 0] = torch.nan
-    return SideInformation(rows, labels, rows // 2, values)
+    shares = torch.tensor([0.5, 0.2])
+    return SideInformation(rows, labels, rows // 2, values, positive_shares=shares)
 
 
 def toy_input(
