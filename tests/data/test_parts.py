@@ -111,8 +111,7 @@ def test_a_region_is_a_square_of_the_stated_share(percent, signals):
     gone = hidden_numbers(f"cxr-region-{percent}", signals)[:, 0]
     assert (gone.sum(axis=(1, 2)) == edge**2).all()
     assert edge**2 / EDGE**2 == pytest.approx(percent / 100, abs=0.001)
-    rows: np.ndarray = gone.any(axis=2)
-    columns: np.ndarray = gone.any(axis=1)
+    rows, columns = (np.asarray(gone.any(axis=axis)) for axis in (2, 1))
     np.testing.assert_array_equal(gone, rows[:, :, None] & columns[:, None, :])
     for along in (rows, columns):
         assert (np.abs(np.diff(along.astype(int), axis=1)).sum(axis=1) <= 2).all()  # one run
