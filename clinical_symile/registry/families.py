@@ -41,6 +41,7 @@ ADAPTERS = Family(
     "adapter",
     {
         "lora": "clinical_symile.models.adapters.lora:Lora",
+        "ssf": "clinical_symile.models.adapters.ssf:Ssf",
     },
     group="adapters",
 )

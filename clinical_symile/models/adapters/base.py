@@ -3,17 +3,26 @@
 An adapter is made from the arguments of a task's `[encoders.<modality>.adapter]` table. It changes
 an encoder whose own weights stay as they are. The encoder has a `head`: the module that maps its
 features to embeddings, which is trained in any case.
+
+What an adapter adds to a layer is a `WeightUpdate` or an `OutputUpdate`. `attach_updates` adds them
+for good, and `encode_with` for one batch.
 """
 
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from fnmatch import fnmatchcase
 from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.utils import parametrize
 
 # Samples that a frozen encoder reads at a time on a CPU. Alone, a sample's features depend on no
 # other sample, to the bit; then training is the same with features that were computed before.
 _AT_A_TIME_ON_CPU = 1
+_ATTACHED = "output_update"  # the name of an update within its layer
 
 
 @runtime_checkable
@@ -31,6 +40,92 @@ class Adapter(Protocol):
             ValueError: no layer can be changed, or a setting fits none.
         """
         ...
+
+
+class WeightUpdate(nn.Module):
+    """A module that maps the weight of a layer to another one; at the start to the same."""
+
+
+class OutputUpdate(nn.Module):
+    """A module that maps the output of a layer to another one; at the start to the same."""
+
+
+def adaptable_layers(
+    encoder: nn.Module,
+    kinds: tuple[type[nn.Module], ...],
+    *,
+    head: nn.Module | None,
+    patterns: Sequence[str],
+    what: str,
+) -> dict[str, nn.Module]:
+    """Return the layers of some kinds whose names match a pattern, by name.
+
+    Args:
+        encoder: has the layers; it may be one itself, with an empty name.
+        kinds: the classes of layers that an adapter changes.
+        head: a module whose layers are left out; None for none.
+        patterns: such as `*.qkv`; `*` for all.
+        what: the kinds, for the message.
+
+    Raises:
+        ValueError: there is no such layer, or a pattern matches none.
+    """
+    own = {id(module) for module in head.modules()} if head is not None else set[int]()
+    known = {
+        name: module
+        for name, module in encoder.named_modules()
+        if isinstance(module, kinds) and id(module) not in own
+    }
+    unused = [p for p in patterns if not any(fnmatchcase(name, p) for name in known)]
+    if unused or not known:
+        names = ", ".join([*known][:5]) or "none"
+        raise ValueError(
+            f"no {what} layer is named like {', '.join(unused) or '*'}; the first layers are "
+            f"{names}. Correct 'layers' of the adapter, or leave it out."
+        )
+    return {
+        name: module
+        for name, module in known.items()
+        if any(fnmatchcase(name, pattern) for pattern in patterns)
+    }
+
+
+def attach_updates(encoder: nn.Module, updates: Mapping[str, nn.Module]) -> None:
+    """Add updates to the layers of an encoder for good.
+
+    Args:
+        encoder: is changed in place.
+        updates: a `WeightUpdate` or an `OutputUpdate` for each name of a layer.
+    """
+    for name, update in updates.items():
+        layer = encoder.get_submodule(name)
+        if isinstance(update, WeightUpdate):
+            parametrize.register_parametrization(layer, "weight", update)
+        else:
+            layer.add_module(_ATTACHED, update)
+            layer.register_forward_hook(_update_output)
+
+
+def encode_with(
+    encoder: nn.Module, updates: Mapping[str, nn.Module], inputs: Float[Tensor, "sample ..."]
+) -> Float[Tensor, "sample dim"]:
+    """Encode a batch with updates of the layers, and leave the encoder as it was.
+
+    Args:
+        encoder: the encoder.
+        updates: a `WeightUpdate` or an `OutputUpdate` for each name of a layer.
+        inputs: the inputs of the samples.
+    """
+    weights = dict[str, Tensor]()
+    with ExitStack() as hooks:
+        for name, update in updates.items():
+            layer = encoder.get_submodule(name)
+            if isinstance(update, WeightUpdate):
+                weight = cast(Tensor, layer.weight)
+                weights[f"{name}.weight" if name else "weight"] = update(weight)
+            else:
+                hooks.enter_context(layer.register_forward_hook(_updating(update)))
+        return functional_call(encoder, weights, (inputs,))
 
 
 class HeadlessEncoderError(ValueError):
@@ -169,6 +264,16 @@ def freeze(encoder: nn.Module) -> None:
     head = head_of(encoder)
     encoder.requires_grad_(False)
     head.requires_grad_(True)
+
+
+def _update_output(layer: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
+    """Change the output of a layer by the update that is attached to it."""
+    return layer.get_submodule(_ATTACHED)(output)
+
+
+def _updating(update: nn.Module) -> Any:
+    """Return a hook that changes the output of a layer."""
+    return lambda layer, inputs, output: update(output)
 
 
 def _train_head(module: Any, encoder: nn.Module, mode: bool) -> Any:

@@ -2,16 +2,16 @@
 
 import math
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
-from torch.nn.utils import parametrize
+
+from clinical_symile.models.adapters.base import WeightUpdate, adaptable_layers, attach_updates
 
 
-class LowRankUpdate(nn.Module):
+class LowRankUpdate(WeightUpdate):
     """A weight W becomes W + alpha / rank · B A, with B of zeros at the start.
 
     Args:
@@ -67,32 +67,36 @@ class Lora:
 
     def adapt(self, encoder: nn.Module, *, head: nn.Module) -> int:
         """Adapt the layers; see `Adapter`."""
-        own = {id(module) for module in head.modules()}
-        known = {
-            name: module
-            for name, module in encoder.named_modules()
-            if isinstance(module, nn.Linear | _ConvNd) and id(module) not in own
-        }
-        unused = [p for p in self.layers if not any(fnmatchcase(name, p) for name in known)]
-        if unused or not known:
-            names = ", ".join([*known][:5]) or "none"
-            raise ValueError(
-                f"no linear or convolutional layer is named like {', '.join(unused) or '*'}; the "
-                f"first layers are {names}. Correct 'layers' of the adapter, or leave it out."
-            )
-        chosen = {
-            name: module
-            for name, module in known.items()
-            if any(fnmatchcase(name, pattern) for pattern in self.layers)
-        }
+        updates = self.updates(encoder, head=head)
+        attach_updates(encoder, updates)
+        return len(updates)
+
+    def updates(self, encoder: nn.Module, *, head: nn.Module | None) -> dict[str, nn.Module]:
+        """Return an update of each layer that is adapted, by name, without adding it.
+
+        Args:
+            encoder: has the layers.
+            head: a module whose layers are left out; None for none.
+
+        Raises:
+            ValueError: see `Adapter.adapt`.
+        """
+        chosen = adaptable_layers(
+            encoder,
+            (nn.Linear, _ConvNd),
+            head=head,
+            patterns=self.layers,
+            what="linear or convolutional",
+        )
         for name, module in chosen.items():
+            assert isinstance(module, nn.Linear | _ConvNd)
             smaller = min(module.weight.shape[0], module.weight[0].numel())
             if self.rank > smaller:
                 raise ValueError(
                     f"rank is {self.rank}; expected at most {smaller}, the smaller side of layer "
                     f"'{name}'. Lower it, or name other layers in 'layers'."
                 )
-        for module in chosen.values():
-            update = LowRankUpdate(module.weight, rank=self.rank, alpha=self.alpha)
-            parametrize.register_parametrization(module, "weight", update)
-        return len(chosen)
+        return {
+            name: LowRankUpdate(module.weight, rank=self.rank, alpha=self.alpha)
+            for name, module in chosen.items()
+        }

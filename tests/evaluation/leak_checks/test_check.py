@@ -11,7 +11,7 @@ from clinical_symile.evaluation.leak_checks.check import (
     check_no_leakage,
     leak_check_coverage,
 )
-from clinical_symile.registry.families import FAMILIES, KERNELS
+from clinical_symile.registry.families import ADAPTERS, FAMILIES, KERNELS
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -333,7 +333,7 @@ def test_a_component_that_does_not_exist_is_refused(leaking):
 
 
 def test_adapters_pass_and_one_that_mixes_samples_is_found(leaking: str):
-    name = "clinical_symile.models.adapters.lora:Lora"
-    assert check_no_leakage(name) == f"{name}: an adapter; it does not read hidden modalities."
+    for name in ADAPTERS.values():
+        assert check_no_leakage(name) == f"{name}: an adapter; it does not read hidden modalities."
     with pytest.raises(DefinitionError, match="an adapter that leaks: an embedding in use"):
         check_no_leakage(f"{leaking}:MixingAdapter")
