@@ -9,6 +9,47 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
+def pattern_codes(available: Bool[Tensor, "sample modality"]) -> Int[Tensor, " sample"]:
+    """Return a number for the set of available modalities of each sample.
+
+    It is the sum of 2^m over the columns m that are available, so that no modality has 0.
+    """
+    powers = 2 ** torch.arange(available.shape[1], device=available.device)
+    return (available * powers).sum(dim=1)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SetEncodings:
+    """The vectors of samples for each set of modalities, where an encoding depends on the set.
+
+    Attributes:
+        encode: a function of a set's number, see `pattern_codes`, that returns the vectors of all
+            samples as if each had the set's modalities alone; zero for those that it lacks.
+        index: the position of each sample among those of `encode`.
+    """
+
+    encode: Callable[[int], Tensor]
+    index: Int[Tensor, " sample"]
+
+    def vectors(
+        self, available: Bool[Tensor, "sample modality"]
+    ) -> Float[Tensor, "sample modality dim"]:
+        """Return the vectors of each sample, encoded as its own set of modalities says.
+
+        Args:
+            available: True where a sample has the modality.
+        """
+        codes = pattern_codes(available)
+        parts = [(c, (codes == c).nonzero()[:, 0]) for c in codes.unique().tolist()]
+        made = [(at, self.encode(code)[self.index[at]]) for code, at in parts]
+        if not made:
+            return self.encode(0)[self.index]
+        z = torch.empty(len(available), *made[0][1].shape[1:], dtype=made[0][1].dtype)
+        for at, vectors in made:
+            z[at] = torch.where(available[at][:, :, None], vectors, 0.0)
+        return z
+
+
 @dataclass(frozen=True, repr=False)
 class Embeddings:
     """One vector per sample and modality.
@@ -23,11 +64,14 @@ class Embeddings:
         rows: the samples, as rows of the store.
         substitute: for each modality the vector that replaces it where it is missing; None if
             objectives leave a missing modality out, or if there is `fill`.
-        fill: a function of `z` and `available` that returns the vectors with missing ones
+        fill: a function of `readable` and `available` that returns the vectors with missing ones
             replaced, where the replacement depends on what is available. It reads available
             vectors alone, so that it is called after everything is hidden. None if there is none.
         spread: True if each embedding is a Gaussian: a vector holds its mean, followed by as many
             log variances. Whatever keeps or moves a mean does the same with its variance.
+        summary: what a method keeps of each modality's tokens, for `fill`; None if it reads none.
+        sets: the vectors for other sets of modalities, of a method that encodes by set; otherwise
+            None. Then `restricted_to` takes the place of `with_visible`.
     """
 
     z: Float[Tensor, "sample modality dim"]
@@ -37,6 +81,8 @@ class Embeddings:
     substitute: Float[Tensor, "modality dim"] | None = None
     spread: bool = False
     fill: Callable[[Tensor, Tensor], Tensor] | None = None
+    summary: Float[Tensor, "sample modality number"] | None = None
+    sets: SetEncodings | None = None
 
     def __post_init__(self) -> None:
         if self.spread and self.z.shape[-1] % 2:
@@ -60,6 +106,11 @@ class Embeddings:
         return self.z[..., self.z.shape[-1] // 2 :] if self.spread else None
 
     @property
+    def readable(self) -> Float[Tensor, "sample modality number"]:
+        """The vectors, followed by the summaries of tokens if there are any, as `fill` reads them."""
+        return self.z if self.summary is None else torch.cat([self.z, self.summary], dim=2)
+
+    @property
     def replaces_missing(self) -> bool:
         """True if a missing modality has a replacement, so that objectives compute with it."""
         return self.substitute is not None or self.fill is not None
@@ -67,8 +118,22 @@ class Embeddings:
     def with_visible(self, visible: Bool[Tensor, "sample modality"]) -> "Embeddings":
         """Return these embeddings with only `visible` modalities available; the rest is zero."""
         available = self.available & visible
-        z = torch.where(available[:, :, None], self.z, torch.zeros_like(self.z))
-        return replace(self, z=z, available=available)
+        return replace(
+            self,
+            z=_hidden(self.z, available),
+            summary=None if self.summary is None else _hidden(self.summary, available),
+            available=available,
+        )
+
+    def restricted_to(self, visible: Bool[Tensor, "sample modality"]) -> "Embeddings":
+        """Return the embeddings as they were if only `visible` modalities had been encoded.
+
+        Nothing is encoded again unless an encoding depends on the set of modalities.
+        """
+        hidden = self.with_visible(visible)
+        if self.sets is None:
+            return hidden
+        return replace(hidden, z=self.sets.vectors(hidden.available), sets=None)
 
     def without(self, modality: str) -> "Embeddings":
         """Return these embeddings with a modality hidden, if a replacement could depend on it.
@@ -83,32 +148,48 @@ class Embeddings:
 
     def take(self, index: Int[Tensor, " taken"]) -> "Embeddings":
         """Return the embeddings of some samples, in the order of `index`."""
+        sets = None if self.sets is None else replace(self.sets, index=self.sets.index[index])
         return replace(
-            self, z=self.z[index], available=self.available[index], rows=self.rows[index]
+            self,
+            z=self.z[index],
+            summary=None if self.summary is None else self.summary[index],
+            available=self.available[index],
+            rows=self.rows[index],
+            sets=sets,
         )
 
     def detached(self) -> "Embeddings":
         """Return the same embeddings without gradients."""
         substitute = None if self.substitute is None else self.substitute.detach()
         fill = None if self.fill is None else partial(_fill_without_gradient, self.fill)
-        return replace(self, z=self.z.detach(), substitute=substitute, fill=fill)
+        summary = None if self.summary is None else self.summary.detach()
+        return replace(self, z=self.z.detach(), summary=summary, substitute=substitute, fill=fill)
 
     def to(self, device: torch.device | str) -> "Embeddings":
         """Return the same embeddings on another device."""
         z, available, rows = (value.to(device) for value in (self.z, self.available, self.rows))
         substitute = None if self.substitute is None else self.substitute.to(device)
-        return replace(self, z=z, available=available, rows=rows, substitute=substitute)
+        return replace(
+            self,
+            z=z,
+            summary=None if self.summary is None else self.summary.to(device),
+            available=available,
+            rows=rows,
+            substitute=substitute,
+        )
 
     def select(self, columns: tuple[int, ...]) -> "Embeddings":
-        """Return the embeddings of some modalities, given by their columns."""
+        """Return the embeddings of some modalities, given by their columns, encoded as they are."""
         kept = list(columns)
         return replace(
             self,
             z=self.z[:, kept],
+            summary=None if self.summary is None else self.summary[:, kept],
             available=self.available[:, kept],
             modalities=tuple(self.modalities[column] for column in kept),
             substitute=None if self.substitute is None else self.substitute[kept],
             fill=None if self.fill is None else partial(self._fill_selected, kept),
+            sets=None,
         )
 
     def _fill_selected(self, kept: list[int], z: Tensor, available: Tensor) -> Tensor:
@@ -128,11 +209,17 @@ class Embeddings:
         replacement. Without, these are `z` and `available`.
         """
         if self.fill is not None:
-            return self.fill(self.z, self.available), torch.ones_like(self.available)
+            return self.fill(self.readable, self.available), torch.ones_like(self.available)
         if self.substitute is None:
             return self.z, self.available
         z = torch.where(self.available[:, :, None], self.z, self.substitute[None])
         return z, torch.ones_like(self.available)
+
+
+def _hidden(
+    values: Float[Tensor, "sample modality number"], available: Bool[Tensor, "sample modality"]
+) -> Float[Tensor, "sample modality number"]:
+    return torch.where(available[:, :, None], values, torch.zeros_like(values))
 
 
 @torch.no_grad()

@@ -34,7 +34,7 @@ from clinical_symile.registry.names import path_in
 from clinical_symile.registry.run_names import check_run_name
 from clinical_symile.tracking.checksums import check_folder, missing_files
 from clinical_symile.tracking.costs import evaluation_costs
-from clinical_symile.tracking.progress import Progress
+from clinical_symile.tracking.progress import Progress, log_line
 from clinical_symile.tracking.results import SkippedResult
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.feature_cache import with_features
@@ -138,6 +138,12 @@ def trained_predictor(
     objective = learner.objective
     readable = with_features(store, learner.model)
     embeddings = embed_rows(learner.model, readable, np.arange(len(store.samples)))
+    if embeddings.sets is not None:
+        most = 2 ** len(embeddings.modalities) - 1
+        log_line(
+            f"{run.name}: its encoders depend on which modalities a sample has; all samples are "
+            f"encoded once more for each set that a task leaves, at most {most} times"
+        )
     bank = None
     if objective.missing_query not in (None, "drop"):
         bank = read_bank(run.path, seed=seed)

@@ -1,35 +1,32 @@
 """`MultimodalEncoder`: one encoder per modality, from a `Batch` to `Embeddings`."""
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
+from functools import cache, partial
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.nn import functional
 
-from clinical_symile.config.component import WEIGHTS
-from clinical_symile.config.tasks.encoders import EncoderConfig
 from clinical_symile.config.tasks.pretraining import Pretraining
-from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.data.embeddings import Embeddings, SetEncodings, pattern_codes
 from clinical_symile.data.loader import Batch, BatchLoader, load_batch, open_loader
 from clinical_symile.data.store import CohortStore, InputSource
 from clinical_symile.errors import DefinitionError
-from clinical_symile.models.adapters.base import AdaptedEncoder, FrozenEncoder
-from clinical_symile.models.encoders.weights import check_weights
-from clinical_symile.models.gradient_cache import batch_dependent_modules, encode_in_chunks
-from clinical_symile.models.missing_modality.base import FillingHandler, missing_modality_method
+from clinical_symile.models._build_encoder import build_encoder, chunking_problems
+from clinical_symile.models._norms import NORMS, FirstNumbersNorm, GaussianNorm
+from clinical_symile.models._summaries import SummarizingEncoder, split_summary
+from clinical_symile.models.gradient_cache import encode_in_chunks
+from clinical_symile.models.missing_modality.base import (
+    FillingHandler,
+    MissingModalityMethod,
+    SetEncodingHandler,
+    TokenHandler,
+    encode_available,
+    missing_modality_method,
+)
 from clinical_symile.objectives.slots import FewSamplesError
-from clinical_symile.registry.base import resolve
-from clinical_symile.registry.families import ADAPTERS, ENCODERS
-
-# Log variances are from -10 to 10, so that variances and their inverses stay far from the limits of
-# float32.
-_MOST_LOG_VARIANCE = 10.0
 
 
 class MultimodalEncoder(nn.Module):
@@ -65,24 +62,61 @@ class MultimodalEncoder(nn.Module):
         self.encoders = nn.ModuleDict(encoders)
         self.norms = nn.ModuleDict(
             {
-                name: _GaussianNorm(_NORMS[norm](dim), dim) if spread else _NORMS[norm](dim)
+                name: GaussianNorm(NORMS[norm](dim), dim) if spread else NORMS[norm](dim)
                 for name in encoders
             }
         )
-        method = missing_modality_method(missing_modality)
-        self.missing_modality = method.handler(len(encoders), 2 * dim if spread else dim)
         self.dim = dim
+        self.missing_modality = self.connect(missing_modality_method(missing_modality))
+        self.train(self.training)
 
-    def forward(self, batch: Batch) -> Embeddings:
-        """Embed the available modalities of a batch; embeddings of the others are zero."""
+    def connect(self, method: MissingModalityMethod) -> nn.Module:
+        """Return a method's handler; freeze the encoders if it adapts them."""
+        handler = method.handler(len(self.modalities), (1 + self.spread) * self.dim)
+        if isinstance(handler, SetEncodingHandler | TokenHandler):
+            if handler.freezes_encoders:
+                self.encoders.requires_grad_(False)
+                self.norms.requires_grad_(False)
+            handler.connect({name: self.encoders[name] for name in self.modalities})
+        return handler
+
+    def train(self, mode: bool = True) -> "MultimodalEncoder":
+        """Set the mode; encoders that are frozen encode as in evaluation."""
+        super().train(mode)
+        if getattr(self.missing_modality, "freezes_encoders", False):
+            self.encoders.eval()
+            self.norms.eval()
+        return self
+
+    @property
+    def encodes_by_set(self) -> bool:
+        """True if the encoding of a sample depends on the set of its available modalities."""
+        return isinstance(self.missing_modality, SetEncodingHandler)
+
+    def forward(self, batch: Batch, visible: Bool[Tensor, " modality"] | None = None) -> Embeddings:
+        """Embed the available modalities of a batch; embeddings of the others are zero.
+
+        Args:
+            batch: the inputs of samples.
+            visible: of a method that encodes by set, encode samples as if each had these modalities
+                alone; by default those that it has.
+        """
+        available, codes = batch.available, None
+        if self.encodes_by_set:
+            codes = pattern_codes(available if visible is None else visible.expand_as(available))
+        if visible is not None:
+            available = available & visible
         encoded = [
-            self.encode(name, batch.inputs[name], batch.available[:, column])
+            self.encode(name, batch.inputs[name], available[:, column], codes)
             for column, name in enumerate(self.modalities)
         ]
         substitutes = [substitute for _, substitute in encoded if substitute is not None]
+        made = torch.stack([vectors for vectors, _ in encoded], dim=1)
+        z, summary = split_summary(made, self.missing_modality)
         return Embeddings(
-            z=torch.stack([vectors for vectors, _ in encoded], dim=1),
-            available=batch.available,
+            z=z,
+            summary=summary,
+            available=available,
             modalities=self.modalities,
             rows=batch.rows,
             substitute=torch.stack(substitutes) if substitutes else None,
@@ -97,7 +131,7 @@ class MultimodalEncoder(nn.Module):
 
     def _filled(
         self,
-        z: Float[Tensor, "sample modality dim"],
+        z: Float[Tensor, "sample modality number"],
         available: Bool[Tensor, "sample modality"],
     ) -> Float[Tensor, "sample modality dim"]:
         """Replace the embeddings of missing modalities by what the handler makes of the others."""
@@ -105,68 +139,76 @@ class MultimodalEncoder(nn.Module):
         assert isinstance(handler, FillingHandler)
         weight = next(handler.parameters())
         hidden = torch.where(available[:, :, None], z, torch.zeros_like(z))
+        own, _ = split_summary(hidden, handler)
         # Scores are computed on the CPU, also while the model is on a GPU.
         made = handler.fill(hidden.to(weight), available.to(weight.device))
         columns = zip(self.norms.values(), made.unbind(dim=1), strict=True)
         normed = torch.stack([norm(vectors) for norm, vectors in columns], dim=1)
-        return torch.where(available[:, :, None], hidden, normed.to(hidden))
+        return torch.where(available[:, :, None], own, normed.to(own))
 
     def encode(
-        self, name: str, inputs: Float[Tensor, "sample ..."], available: Bool[Tensor, " sample"]
+        self,
+        name: str,
+        inputs: Float[Tensor, "sample ..."],
+        available: Bool[Tensor, " sample"],
+        codes: Int[Tensor, " sample"] | None = None,
     ) -> tuple[Float[Tensor, "sample dim"], Float[Tensor, " dim"] | None]:
         """Embed one modality; return its embeddings and its substitute.
+
+        Of a method that reads tokens, embeddings are followed by a summary of these.
+
+        Args:
+            name: the modality.
+            inputs: its inputs.
+            available: True where it may be used.
+            codes: the set of modalities of each sample, where the encoding depends on it.
 
         Raises:
             ValueError: the batch has too few samples with the modality to train on.
         """
-        column = self.modalities.index(name)
+        column, norm = self.modalities.index(name), self.norms[name]
+        encoder = self.encoders[name]
         try:
-            return self.missing_modality(
-                self._encoder(name), self.norms[name], inputs, available, column=column
-            )
+            if isinstance(self.missing_modality, TokenHandler):
+                return self._with_summary(name, inputs, available), None
+            if codes is None:
+                return self.missing_modality(
+                    self._chunked(encoder), norm, inputs, available, column=column
+                )
+            handler = self.missing_modality
+            assert isinstance(handler, SetEncodingHandler)
+            z = inputs.new_zeros(len(inputs), handler.dim)
+            for code in codes[available].unique().tolist():
+                part = available & (codes == code)
+                of_set = handler.encoder_of_set(encoder, column=column, code=code)
+                found, _ = handler(self._chunked(of_set), norm, inputs, part, column=column)
+                z = torch.where(part[:, None], found, z.to(found.dtype))
+            return z, None
         except FewSamplesError as error:
             raise error.at(f"{name} in a batch of {len(available)}") from error
         except ValueError as error:
             raise ValueError(f"{name} in a batch of {len(available)}: {error}") from error
 
-    def _encoder(self, name: str) -> Callable[[Tensor], Tensor]:
-        """Return the encoder of a modality, in chunks where the task says so."""
-        encoder, at_a_time = self.encoders[name], self.encode_at_a_time
-        if self.training and at_a_time is not None:
-            return partial(encode_in_chunks, encoder, at_a_time=at_a_time)
+    def _with_summary(
+        self, name: str, inputs: Float[Tensor, "sample ..."], available: Bool[Tensor, " sample"]
+    ) -> Float[Tensor, "sample number"]:
+        """Embed one modality, and summarize its tokens."""
+        column, handler = self.modalities.index(name), self.missing_modality
+        assert isinstance(handler, TokenHandler)
+        encoder = SummarizingEncoder(self.encoders[name], handler, name=name, column=column)
+        return encode_available(
+            self._chunked(encoder),
+            FirstNumbersNorm(self.norms[name], handler.dim),
+            inputs,
+            available,
+            dim=handler.dim + handler.summary_width,
+        )
+
+    def _chunked(self, encoder: nn.Module) -> Callable[[Tensor], Tensor]:
+        """Return an encoder that works in chunks where the task says so."""
+        if self.training and self.encode_at_a_time is not None:
+            return partial(encode_in_chunks, encoder, at_a_time=self.encode_at_a_time)
         return encoder
-
-
-class _UnitLength(nn.Module):
-    """Scale to length 1."""
-
-    def __init__(self, dim: int):
-        super().__init__()
-
-    def forward(self, z: Tensor) -> Tensor:
-        return functional.normalize(z, dim=-1)
-
-
-class _GaussianNorm(nn.Module):
-    """Normalize the means and limit the log variances that follow them.
-
-    Args:
-        norm: normalizes the means.
-        dim: the number of means.
-    """
-
-    def __init__(self, norm: nn.Module, dim: int):
-        super().__init__()
-        self.norm = norm
-        self.dim = dim
-
-    def forward(self, z: Tensor) -> Tensor:
-        means, log_variances = z.split(self.dim, dim=-1)
-        limited = log_variances.clamp(-_MOST_LOG_VARIANCE, _MOST_LOG_VARIANCE)
-        return torch.cat([self.norm(means), limited], dim=-1)
-
-
-_NORMS = {"l2": _UnitLength, "layer_norm": nn.LayerNorm}
 
 
 def build_model(
@@ -182,7 +224,8 @@ def build_model(
 
     Raises:
         DefinitionError: an encoder does not accept the arguments of the task, shall run in chunks
-            and normalises over the batch, or shall give tokens of Gaussians.
+            and normalises over the batch, or shall give tokens of Gaussians; or the
+            missing-modality method does not take the encoders.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -200,63 +243,29 @@ def build_model(
                     f"but the objective '{task.objective.name}' reads means and variances, not "
                     "tokens. Leave tokens out."
                 )
-        problems += _chunking_problems(task, encoders)
+        problems += chunking_problems(task, encoders)
         if problems:
             raise DefinitionError(*problems, code="CS-F020")
-        return MultimodalEncoder(
-            encoders,
-            dim=task.dim,
-            norm=task.norm,
-            missing_modality=task.missing_modality,
-            spread=spread,
-            encode_at_a_time=task.encode_at_a_time,
-        )
-
-
-def build_encoder(named: EncoderConfig, shape: tuple[int, ...], dim: int) -> nn.Module:
-    """Build an encoder with new weights or those of its file, frozen or adapted as its task says.
-
-    Args:
-        named: its name, arguments and fields.
-        shape: the shape of one input.
-        dim: width of the output.
-
-    Raises:
-        DefinitionError: the file of weights is missing or not the one of the task's digest.
-        ValueError: the encoder or its adapter does not accept its arguments.
-    """
-    weights = named.arguments.get(WEIGHTS)
-    if isinstance(weights, str):
-        check_weights(Path(weights), named.sha256)
-    encoder = resolve(named.name, ENCODERS)(shape, dim, **named.arguments)
-    if getattr(encoder, "is_frozen", False) and not named.frozen:
-        raise ValueError(
-            f"'{named.name}' computes no gradients of its weights; expected frozen = true. Add it."
-        )
-    if named.frozen:
-        arguments = {key: value for key, value in named.arguments.items() if key != WEIGHTS}
-        definition = json.dumps({"name": named.name, **arguments}, sort_keys=True)
-        return FrozenEncoder(encoder, shape, definition=definition)
-    if named.adapter is not None:
-        adapter = resolve(named.adapter.name, ADAPTERS)(**named.adapter.arguments)
-        return AdaptedEncoder(encoder, adapter)
-    return encoder
-
-
-def _chunking_problems(task: Pretraining, encoders: Mapping[str, nn.Module]) -> list[str]:
-    """List the reasons why the encoders cannot run in chunks; empty if they can."""
-    if task.encode_at_a_time is None or task.batch_statistics == "parts":
-        return []
-    layers = {name: batch_dependent_modules(encoder) for name, encoder in encoders.items()}
-    return [
-        f"task '{task.name}': encoders.{name} normalises over the batch, in {', '.join(found[:3])}"
-        f"{f' and {len(found) - 3} other layers' if len(found) > 3 else ''}; expected none, since "
-        f"encode_at_a_time = {task.encode_at_a_time} would change its gradients. Take an encoder "
-        'without it, leave encode_at_a_time out, or set batch_statistics = "parts" to have each '
-        "part normalised by its own statistics. That is not what a whole batch learns."
-        for name, found in layers.items()
-        if found
-    ]
+        try:
+            model = MultimodalEncoder(
+                encoders,
+                dim=task.dim,
+                norm=task.norm,
+                missing_modality=task.missing_modality,
+                spread=spread,
+                encode_at_a_time=task.encode_at_a_time,
+            )
+        except ValueError as error:
+            where = f"task '{task.name}': missing_modality '{task.missing_modality}'"
+            raise DefinitionError(f"{where}: {error}", code="CS-F020") from error
+        if isinstance(model.missing_modality, SetEncodingHandler | TokenHandler) and task.compile:
+            raise DefinitionError(
+                f"task '{task.name}': compile is true, but missing_modality "
+                f"'{task.missing_modality}' changes or reads encoders' layers, which a compiled "
+                "encoder does not see. Leave compile out.",
+                code="CS-F020",
+            )
+        return model
 
 
 @torch.inference_mode()
@@ -268,19 +277,24 @@ def reencode_modality(
     *,
     batch_size: int = 256,
 ) -> Embeddings:
-    """Return the embeddings with one modality encoded again from a changed store, on the CPU."""
+    """Return the embeddings with one modality encoded again from a changed store, on the CPU.
+
+    With a method that encodes by set, all modalities are encoded again.
+    """
+    if model.encodes_by_set:
+        return embed_rows(model, store, embeddings.rows.numpy(), batch_size=batch_size)
     training, dtype = model.training, next(model.parameters()).dtype
     model.eval()
     column = embeddings.modalities.index(modality)
-    z = embeddings.z.clone()
-    rows = embeddings.rows.numpy()
+    made, rows = embeddings.readable.clone(), embeddings.rows.numpy()
     for start in range(0, len(rows), batch_size):
         part = slice(start, start + batch_size)
         batch = load_batch(store, rows[part], modalities=[modality])
         inputs = batch.inputs[modality].to(dtype)
-        z[part, column] = model.encode(modality, inputs, batch.available[:, 0])[0].float()
+        made[part, column] = model.encode(modality, inputs, batch.available[:, 0])[0].float()
     model.train(training)
-    return replace(embeddings, z=z)
+    z, summary = split_summary(made, model.missing_modality)
+    return replace(embeddings, z=z, summary=summary)
 
 
 @torch.inference_mode()
@@ -294,7 +308,8 @@ def embed_rows(
 ) -> Embeddings:
     """Embed some rows with all their present modalities, on the CPU in float32.
 
-    Every row is encoded once. Modalities that a query may not use are hidden afterwards.
+    Every row is encoded once. Modalities that a query may not use are hidden afterwards. With a
+    method that encodes by set, every row is encoded once more for each other set that is asked for.
 
     Args:
         model: on the device of the loader.
@@ -304,17 +319,46 @@ def embed_rows(
         loader: of the same store, with the model's modalities; by default one on the CPU.
     """
     loader = loader or open_loader(store, model.modalities, device=torch.device("cpu"))
+    embeddings = _embed_batches(model, loader, rows, batch_size)
+    if not model.encodes_by_set:
+        return embeddings
+
+    @cache
+    def encode(code: int) -> Tensor:
+        if not code:
+            return torch.zeros_like(embeddings.z)
+        visible = [bool(code >> column & 1) for column in range(len(model.modalities))]
+        return _embed_batches(model, loader, rows, batch_size, visible=visible).z
+
+    return replace(embeddings, sets=SetEncodings(encode, torch.arange(len(rows))))
+
+
+@torch.inference_mode()
+def _embed_batches(
+    model: MultimodalEncoder,
+    loader: BatchLoader,
+    rows: Int[np.ndarray, " sample"],
+    batch_size: int,
+    *,
+    visible: Sequence[bool] | None = None,
+) -> Embeddings:
+    """Embed some rows batch by batch, as if they had only what is visible."""
     training, dtype = model.training, next(model.parameters()).dtype
     model.eval()
     parts = []
     for start in range(0, max(len(rows), 1), batch_size):
         batch = loader.batch(rows[start : start + batch_size])
         inputs = {name: value.to(dtype) for name, value in batch.inputs.items()}
-        parts.append(model(Batch(inputs, batch.available, batch.modalities, batch.rows)))
+        converted = Batch(inputs, batch.available, batch.modalities, batch.rows)
+        seen = None if visible is None else batch.available.new_tensor(visible)
+        parts.append(model(converted, seen))
     model.train(training)
     substitute = parts[0].substitute
+    made = torch.cat([part.readable.float().cpu() for part in parts])
+    z, summary = split_summary(made, model.missing_modality)
     return Embeddings(
-        z=torch.cat([part.z.float().cpu() for part in parts]),
+        z=z,
+        summary=summary,
         available=torch.cat([part.available.cpu() for part in parts]),
         modalities=model.modalities,
         rows=torch.cat([part.rows.cpu() for part in parts]),

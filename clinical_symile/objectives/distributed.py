@@ -81,7 +81,8 @@ def gather_embeddings(share: Embeddings, group: Group) -> Embeddings:
     z, available, rows = (
         all_gather_with_grad(v, sizes, group) for v in (share.z, share.available, share.rows)
     )
-    return replace(share, z=z, available=available, rows=rows)
+    summary = None if share.summary is None else all_gather_with_grad(share.summary, sizes, group)
+    return replace(share, z=z, available=available, rows=rows, summary=summary)
 
 
 class _AllReduceSum(torch.autograd.Function):

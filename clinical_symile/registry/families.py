@@ -49,6 +49,8 @@ ADAPTERS = Family(
 MISSING_MODALITY_METHODS = Family(
     "missing-modality method",
     {
+        "adapted": "clinical_symile.models.missing_modality.adapted:ADAPTED",
+        "adapted_lora": "clinical_symile.models.missing_modality.adapted:ADAPTED_LORA",
         "bank": "clinical_symile.models.missing_modality.bank:BANK",
         "complete": "clinical_symile.models.missing_modality.complete:COMPLETE",
         "drop": "clinical_symile.models.missing_modality.drop:DROP",
@@ -57,6 +59,8 @@ MISSING_MODALITY_METHODS = Family(
         "learned": "clinical_symile.models.missing_modality.learned:LEARNED",
         "mean": "clinical_symile.models.missing_modality.mean:MEAN",
         "predicted": "clinical_symile.models.missing_modality.predicted:PREDICTED",
+        "projected": "clinical_symile.models.missing_modality.projected:PROJECTED",
+        "proxies": "clinical_symile.models.missing_modality.proxies:PROXIES",
         "subsets": "clinical_symile.models.missing_modality.subsets:SUBSETS",
         "zero": "clinical_symile.models.missing_modality.zero:ZERO",
     },

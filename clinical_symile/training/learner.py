@@ -117,7 +117,7 @@ class Learner(nn.Module):
         if not isinstance(handler, FillingHandler):
             return loss
         whole = gather_embeddings(share, group)
-        hidden = whole.with_visible(torch.ones_like(whole.available)).z
+        hidden = whole.with_visible(torch.ones_like(whole.available)).readable
         terms = handler.extra_losses(hidden, whole.available, list(self.model.norms.values()))
         if not terms:
             return loss
@@ -196,6 +196,8 @@ def build_learner(task: Pretraining, store: InputSource, *, seed: int) -> Learne
             norm=task.norm,
             generator=torch.Generator().manual_seed(seed),
         )
+        if model.encodes_by_set:
+            made.requires_grad_(False)
         found = {name: store.unmeasured(name) for name in task.modalities}
         unmeasured = {k: torch.from_numpy(v) for k, v in found.items() if v is not None}
         return Learner(model, made, unmeasured=unmeasured)

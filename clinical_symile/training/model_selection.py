@@ -165,13 +165,14 @@ def _selection_value(
         column = embeddings.modalities.index(target)
         visible = torch.ones_like(embeddings.available)
         visible[:, column] = False
-        with torch.inference_mode():
-            scores = objective.score(
-                embeddings.with_visible(visible), embeddings.z[:, column], target=target
+        for of_set in _sets_to_select_by(embeddings, target=column):
+            with torch.inference_mode():
+                scores = objective.score(
+                    of_set.with_visible(visible), of_set.z[:, column], target=target
+                )
+            values.append(
+                metric.compute(*expected_ranks(scores.numpy(), np.arange(len(embeddings.rows))))
             )
-        values.append(
-            metric.compute(*expected_ranks(scores.numpy(), np.arange(len(embeddings.rows))))
-        )
     learner.objective.to(device)
     return float(np.mean(values))
 
@@ -185,12 +186,34 @@ def _prediction_value(
 ) -> float:
     """Average the selection metric over the labels that it is computed of."""
     metric, values = resolve(task.selection.metric, CLASSIFICATION_METRICS), []
-    with torch.inference_mode():
-        log_odds = objective.cpu().log_odds(embeddings).double().numpy()
+    for of_set in _sets_to_select_by(embeddings):
+        with torch.inference_mode():
+            log_odds = objective.cpu().log_odds(of_set).double().numpy()
+        for name in task.selection.targets:
+            label = store.outcome(name)[embeddings.rows.numpy()]
+            known = ~np.isnan(label)
+            risk = expit(log_odds[known, objective.label_names.index(name)])
+            values.append(metric.compute(label[known].astype(int), risk))
     objective.to(device)
-    for name in task.selection.targets:
-        label = store.outcome(name)[embeddings.rows.numpy()]
-        known = ~np.isnan(label)
-        risk = expit(log_odds[known, objective.label_names.index(name)])
-        values.append(metric.compute(label[known].astype(int), risk))
     return float(np.mean(values))
+
+
+def _sets_to_select_by(embeddings: Embeddings, *, target: int | None = None) -> list[Embeddings]:
+    """Return the complete samples, or what a method that encodes by set makes of incomplete ones.
+
+    Such a method changes nothing of complete samples, so that these select no epoch.
+
+    Args:
+        embeddings: of complete samples.
+        target: the column that is retrieved; a set has it, and another modality.
+    """
+    if embeddings.sets is None:
+        return [embeddings]
+    count, made = len(embeddings.modalities), []
+    for code in range(1, 2**count - 1):
+        in_set = [bool(code >> column & 1) for column in range(count)]
+        if target is None or (in_set[target] and sum(in_set) > 1):
+            made.append(
+                embeddings.restricted_to(torch.tensor(in_set).expand(len(embeddings.z), -1))
+            )
+    return made or [embeddings]

@@ -20,6 +20,7 @@ from clinical_symile.data.external.training_inputs import read_inputs
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.hashing import file_sha256
+from clinical_symile.models.missing_modality.base import missing_modality_method
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.checkpoint import load_weights
 from clinical_symile.training.learner import Learner
@@ -43,9 +44,17 @@ def start_record(task: Pretraining, store: CohortStore) -> dict[str, Any]:
         DataError: there is no finished run that was trained, or it or a run before it was trained
             on another store of the same cohort, whose train split may hold samples that this one
             evaluates; or see `read_inputs`.
-        DefinitionError: its modalities, widths or encoders are others, or read other inputs.
+        DefinitionError: its modalities, widths or encoders are others, or read other inputs; or
+            there is none, and the missing-modality method needs one.
     """
     if task.start is None:
+        if missing_modality_method(task.missing_modality).needs_start:
+            raise DefinitionError(
+                f"task '{task.name}': missing_modality '{task.missing_modality}' adapts trained "
+                "encoders, and the task names no run that they are from. Name a finished run of "
+                'the same modalities and encoders, such as start = "runs/symile-0".',
+                code="CS-F031",
+            )
         return {}
     run = Run(Path(task.start))
     record = _checked_record(task, run, store)
@@ -99,7 +108,8 @@ def load_start(learner: Learner, task: Pretraining) -> list[str]:
         `objective` or `missing_modality`, where the run has no parameters that fit.
 
     Raises:
-        DefinitionError: the run's encoders have weights of other shapes.
+        DefinitionError: the run's encoders have weights of other shapes, or it has another
+            objective, whose parameters the missing-modality method would not train.
     """
     assert task.start is not None
     run = Run(Path(task.start))
@@ -126,6 +136,13 @@ def load_start(learner: Learner, task: Pretraining) -> list[str]:
             taken |= {name: found[name] for name in names}
         elif names:
             anew.append(what)
+    if "objective" in anew and learner.model.encodes_by_set:
+        raise DefinitionError(
+            f"task '{task.name}': start: {run.path} has no parameters of the objective "
+            f"'{task.objective.name}', which missing_modality '{task.missing_modality}' keeps as "
+            "they are. Start from a run with this objective.",
+            code="CS-F027",
+        )
     learner.load_state_dict(taken, strict=False)
     return anew
 

@@ -216,7 +216,8 @@ def missing_modality_leaks(method: MissingModalityMethod) -> Iterator[str]:
 
 def _filled_score_leaks(model: MultimodalEncoder) -> Iterator[str]:
     """Yield the leaks of a score whose replacements could read the query's own target."""
-    z, available = toy_embeddings(TOY_DIM)
+    summary = getattr(model.missing_modality, "summary_width", 0)
+    z, available = toy_embeddings(TOY_DIM + summary)
     rows = torch.arange(TOY_SAMPLES)
     for column, target in enumerate(TOY_MODALITIES):
         readable = available.clone()
@@ -232,9 +233,17 @@ def _filled_score_leaks(model: MultimodalEncoder) -> Iterator[str]:
             column: int = column,
             target: str = target,
         ) -> Outputs:
-            query = Embeddings(slots, present, TOY_MODALITIES, rows, fill=model.fill).take(queries)
+            vectors, rest = slots.split((TOY_DIM, summary), dim=2)
+            query = Embeddings(
+                vectors,
+                present,
+                TOY_MODALITIES,
+                rows,
+                fill=model.fill,
+                summary=rest if summary else None,
+            ).take(queries)
             with torch.inference_mode():
-                scored = Clip().score(query, z[:, column], target=target)
+                scored = Clip().score(query, z[:, column, :TOY_DIM], target=target)
             return {f"the score for {target} with replacements": scored}
 
         if model.fill is not None:
@@ -365,16 +374,23 @@ def _toy_model(method: MissingModalityMethod, tower: Callable[[], nn.Module]) ->
         torch.manual_seed(0)
         towers = {name: tower() for name in TOY_MODALITIES}
         model = MultimodalEncoder(towers, dim=TOY_DIM, norm="l2", missing_modality="drop")
-        model.missing_modality = method.handler(len(TOY_MODALITIES), TOY_DIM)
+        model.missing_modality = model.connect(method)
     return model
 
 
 class _Tower(nn.Module):
-    """A layer with batch normalization, as in the package's encoders."""
+    """A layer with batch normalization, as in the package's encoders; each number is a token."""
 
     def __init__(self, width: int, dim: int):
         super().__init__()
         self.layers = nn.Sequential(nn.Linear(width, dim), nn.BatchNorm1d(dim), nn.Tanh())
+        self.token_shape = (width, 1)
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.layers(inputs)
+
+    def tokens(self, inputs: Tensor) -> Tensor:
+        return inputs[:, :, None]
+
+    def from_tokens(self, tokens: Tensor) -> Tensor:
+        return self.layers(tokens[:, :, 0])

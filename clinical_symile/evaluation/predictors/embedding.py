@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.candidates import PADDING
-from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.data.embeddings import Embeddings, pattern_codes
 from clinical_symile.data.parts import hide_parts
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore, DefinitionError
@@ -28,6 +28,7 @@ from clinical_symile.evaluation.probes.base import (
     ProbeInputs,
 )
 from clinical_symile.missingness.patterns import Pattern
+from clinical_symile.models.missing_modality.base import SetEncodingHandler
 from clinical_symile.models.multimodal import reencode_modality
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.missing_query import Bank, MarginalizingScore, check_rule
@@ -148,6 +149,8 @@ class EmbeddingPredictor:
                 "retrieval.",
                 code="CS-S006",
             )
+        if self.embeddings.sets is not None:
+            return self._scores_by_set(request, candidates)
         target = request.task.target
         (column,) = self._columns((target,))
         z = self.embeddings.z[torch.from_numpy(candidates.copy()), column]
@@ -156,6 +159,66 @@ class EmbeddingPredictor:
             return self.objective.score(query, z, target=target).numpy()
         objective = cast(MarginalizingScore, self.objective)
         return objective.score(query, z, target=target, bank=self._used_bank).numpy()
+
+    def _scores_by_set(
+        self, request: Request[Retrieval], candidates: Int[np.ndarray, "*query candidate"]
+    ) -> Float[np.ndarray, "query candidate"]:
+        """Score queries with candidates that are encoded as samples with the same modalities.
+
+        A query's set of modalities has the target too, whether the query's own is there or not. A
+        query without any modality is scored with whole samples.
+        """
+        shown = np.zeros((len(request.rows), len(self.embeddings.modalities)), dtype=bool)
+        shown[:, self._columns(request.task.query)] = request.available
+        shown[~shown.any(axis=1)] = True
+        shown[:, self._columns((request.task.target,))] = True
+        codes = self._trained_sets(torch.from_numpy(shown)).numpy()
+        scores = np.empty((len(codes), candidates.shape[-1]))
+        for code in np.unique(codes):
+            of_set = np.flatnonzero(codes == code)
+            listed = candidates if candidates.ndim == 1 else candidates[of_set]
+            scores[of_set] = self._of_set(int(code))._scores(request.take(of_set), listed)
+        return scores
+
+    def _of_set(self, code: int) -> "EmbeddingPredictor":
+        """Return the model with samples encoded as if each had one set of modalities alone."""
+        sets = self.embeddings.sets
+        assert sets is not None
+        in_set = [bool(code >> column & 1) for column in range(len(self.embeddings.modalities))]
+        embeddings = replace(
+            self.embeddings,
+            z=sets.encode(code)[sets.index],
+            available=self.embeddings.available & torch.tensor(in_set),
+            sets=None,
+        )
+        return replace(self, embeddings=embeddings, bank=self._used_bank)
+
+    def _trained_sets(
+        self, available: Bool[torch.Tensor, "sample modality"]
+    ) -> Int[torch.Tensor, " sample"]:
+        """Return the set of each sample, of a method that encodes by set.
+
+        Raises:
+            CannotScore: no training sample had one of the sets.
+        """
+        codes = pattern_codes(available)
+        assert self.encoders is not None
+        way = self.encoders.learner.model.missing_modality
+        assert isinstance(way, SetEncodingHandler)
+        unknown = [code for code in codes.unique().tolist() if code and not way.is_trained(code)]
+        if unknown:
+            names = self.embeddings.modalities
+            sets = [
+                " and ".join(name for column, name in enumerate(names) if code >> column & 1)
+                for code in unknown
+            ]
+            raise CannotScore(
+                f"training met no sample that has exactly {', or '.join(sets)}, so that no adapter "
+                "of this set was trained. Train with a pattern or a modality dropout in which it "
+                "occurs.",
+                code="CS-S019",
+            )
+        return codes
 
     def with_rule(self, rule: str) -> "EmbeddingPredictor":
         """Return the same model, scored by another rule for missing query modalities.
@@ -306,7 +369,10 @@ class EmbeddingPredictor:
         """Return the embeddings of some rows with all unavailable modalities hidden."""
         visible = np.zeros((len(rows), len(self.embeddings.modalities)), dtype=bool)
         visible[:, self._columns(modalities)] = available
-        return self.embeddings.take(torch.from_numpy(rows)).with_visible(torch.from_numpy(visible))
+        taken, shown = self.embeddings.take(torch.from_numpy(rows)), torch.from_numpy(visible)
+        if taken.sets is not None:
+            self._trained_sets(taken.available & shown)
+        return taken.restricted_to(shown)
 
     def _embedded(
         self,

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -97,6 +98,6 @@ class Lora:
                     f"'{name}'. Lower it, or name other layers in 'layers'."
                 )
         return {
-            name: LowRankUpdate(module.weight, rank=self.rank, alpha=self.alpha)
+            name: LowRankUpdate(cast(Tensor, module.weight), rank=self.rank, alpha=self.alpha)
             for name, module in chosen.items()
         }

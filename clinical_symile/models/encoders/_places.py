@@ -56,7 +56,7 @@ class PooledPlaces(nn.Module):
         super().__init__()
         self.pool = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d)[len(grid) - 1](tuple(grid))
 
-    def forward(self, features: Float[Tensor, "sample channel ..."]) -> Float[Tensor, "sample _"]:
+    def forward(self, features: Float[Tensor, "sample c ..."]) -> Float[Tensor, "sample _"]:
         """Return the channels of the first place, then those of the second, and so on."""
         return self.pool(features).flatten(2).mT.flatten(1)
 
@@ -119,7 +119,7 @@ def give_places(network: ResNet, dim: int, size: tuple[int, ...], grid: tuple[in
     Raises:
         ValueError: the places do not divide `dim`, or the map has fewer.
     """
-    tokens, places = math.prod(grid), [-(-side // _RESNET_STRIDE) for side in size]
+    tokens, places = math.prod(grid), resnet_places(size)
     require_tokens(tokens, dim=dim, places=places, grid=grid)
     channels = network.fc.in_features
     if tokens == 1:
@@ -127,6 +127,70 @@ def give_places(network: ResNet, dim: int, size: tuple[int, ...], grid: tuple[in
         return
     network.add_module("avgpool", PooledPlaces(grid))
     network.add_module("fc", BlockLinear(tokens, tokens * channels, dim))
+
+
+class PlaceTokens:
+    """Tokens of an encoder: the places of its last feature map, row by row.
+
+    Attributes:
+        places: the size of the map along each axis.
+        channels: the number of its channels.
+    """
+
+    places: tuple[int, ...]
+    channels: int
+
+    @property
+    def token_shape(self) -> tuple[int, int]:
+        """The number of tokens of a sample, and their width."""
+        return math.prod(self.places), self.channels
+
+    def tokens(self, inputs: Float[Tensor, "sample ..."]) -> Float[Tensor, "sample token width"]:
+        """Return the tokens of a batch."""
+        return self.feature_map(inputs).flatten(2).mT
+
+    def from_tokens(
+        self, tokens: Float[Tensor, "sample token width"]
+    ) -> Float[Tensor, "sample dim"]:
+        """Return what the encoder gives for inputs with these tokens."""
+        return self.embed_map(tokens.mT.unflatten(2, self.places))
+
+    def feature_map(self, inputs: Float[Tensor, "sample ..."]) -> Float[Tensor, "sample c ..."]:
+        """Return the last feature map of a batch."""
+        raise NotImplementedError
+
+    def embed_map(self, features: Float[Tensor, "sample c ..."]) -> Float[Tensor, "sample dim"]:
+        """Return what the encoder gives for a feature map."""
+        raise NotImplementedError
+
+
+def map_of_resnet(
+    network: nn.Module, inputs: Float[Tensor, "sample ..."]
+) -> Float[Tensor, "sample c ..."]:
+    """Return the last feature map of a ResNet of torchvision or MONAI.
+
+    Args:
+        network: its children are in the order in which they are called.
+        inputs: what the network reads.
+    """
+    for name, layer in network.named_children():
+        if name == "avgpool":
+            break
+        inputs = layer(inputs)
+    return inputs
+
+
+def embed_map_of_resnet(
+    network: nn.Module, features: Float[Tensor, "sample c ..."]
+) -> Float[Tensor, "sample dim"]:
+    """Return what a ResNet of torchvision or MONAI gives for its last feature map."""
+    pooled = network.get_submodule("avgpool")(features)
+    return network.get_submodule("fc")(pooled.flatten(1))
+
+
+def resnet_places(size: Sequence[int]) -> tuple[int, ...]:
+    """Return the size of a torchvision ResNet's last feature map for images of a size."""
+    return tuple(-(-side // _RESNET_STRIDE) for side in size)
 
 
 def _by(sizes: Sequence[int]) -> str:

@@ -19,9 +19,13 @@ from torchvision.models import ResNet as TorchvisionResNet
 from clinical_symile.models.encoders._places import (
     BlockLinear,
     EqualCells,
+    PlaceTokens,
+    embed_map_of_resnet,
     give_places,
     image_grid,
+    map_of_resnet,
     require_tokens,
+    resnet_places,
 )
 from clinical_symile.models.encoders._validation import require_counts, require_lists
 from clinical_symile.models.encoders.weights import fit_tensors, read_tensors
@@ -32,7 +36,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-class SmallCnn(nn.Module):
+class SmallCnn(PlaceTokens, nn.Module):
     """A few convolutions, each halving the image, and a linear layer over all positions.
 
     It is made for reduced images on a laptop's CPU. The last layer does not average over the image,
@@ -90,7 +94,9 @@ class SmallCnn(nn.Module):
         flatten, last = self.network.final
         assert isinstance(last, nn.Linear)  # as MONAI builds it
         centre = nn.BatchNorm1d(last.in_features, affine=False)
-        grid, places = image_grid(tokens), [-(-size_px // 2 ** len(channels))] * 2
+        side = -(-size_px // 2 ** len(channels))
+        grid, places = image_grid(tokens), (side, side)
+        self.places, self.channels = places, channels[-1]
         require_tokens(tokens, dim=dim, places=places, grid=grid)
         if tokens > 1:
             flatten, last = EqualCells(grid, places), BlockLinear(tokens, last.in_features, dim)
@@ -103,8 +109,19 @@ class SmallCnn(nn.Module):
 
     def forward(self, image: Float[Tensor, "sample 1 h w"]) -> Float[Tensor, "sample dim"]:
         """Encode a batch."""
+        return self.network(self._scaled(image))
+
+    def feature_map(self, inputs: Float[Tensor, "sample 1 h w"]) -> Float[Tensor, "sample c ..."]:
+        """See `PlaceTokens`."""
+        return self.network.net(self._scaled(inputs))
+
+    def embed_map(self, features: Float[Tensor, "sample c ..."]) -> Float[Tensor, "sample dim"]:
+        """See `PlaceTokens`."""
+        return self.network.reshape(self.network.final(features))
+
+    def _scaled(self, image: Tensor) -> Tensor:
         image = functional.adaptive_avg_pool2d(image, self.size_px)
-        return self.network((image - IMAGENET_MEAN[1]) / IMAGENET_STD[1])
+        return (image - IMAGENET_MEAN[1]) / IMAGENET_STD[1]
 
 
 @describe_as(
@@ -132,9 +149,7 @@ def resnet18(
         DefinitionError: the file is missing or does not fit the network.
         ValueError: `tokens` does not divide `dim`, or the feature map has fewer places.
     """
-    network = _loaded(torchvision.models.resnet18(), weights)
-    give_places(network, dim, shape[1:], image_grid(tokens))
-    return _GrayInput(network)
+    return _gray_resnet(torchvision.models.resnet18(), shape, dim, weights, tokens)
 
 
 @describe_as(
@@ -164,20 +179,20 @@ def resnet50(
         DefinitionError: the file is missing or does not fit the network.
         ValueError: `tokens` does not divide `dim`, or the feature map has fewer places.
     """
-    network = _loaded(torchvision.models.resnet50(), weights)
-    give_places(network, dim, shape[1:], image_grid(tokens))
-    return _GrayInput(network)
+    return _gray_resnet(torchvision.models.resnet50(), shape, dim, weights, tokens)
 
 
-class _GrayInput(nn.Module):
+class _GrayInput(PlaceTokens, nn.Module):
     """A network of three-channel images that reads grey ones, on ImageNet's scale."""
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: nn.Module):
+    def __init__(self, network: TorchvisionResNet, places: tuple[int, ...], channels: int):
         super().__init__()
         self.network = network
+        self.places = places
+        self.channels = channels
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None], persistent=False)
 
@@ -188,6 +203,26 @@ class _GrayInput(nn.Module):
 
     def forward(self, image: Float[Tensor, "sample 1 h w"]) -> Float[Tensor, "sample dim"]:
         return self.network((image - self.mean) / self.std)
+
+    def feature_map(self, inputs: Float[Tensor, "sample 1 h w"]) -> Float[Tensor, "sample c ..."]:
+        return map_of_resnet(self.network, (inputs - self.mean) / self.std)
+
+    def embed_map(self, features: Float[Tensor, "sample c ..."]) -> Float[Tensor, "sample dim"]:
+        return embed_map_of_resnet(self.network, features)
+
+
+def _gray_resnet(
+    network: TorchvisionResNet,
+    shape: tuple[int, ...],
+    dim: int,
+    weights: str | None,
+    tokens: int,
+) -> nn.Module:
+    """Load weights, replace the classification layer, and let the network read grey images."""
+    channels = network.fc.in_features
+    network = _loaded(network, weights)
+    give_places(network, dim, shape[1:], image_grid(tokens))
+    return _GrayInput(network, resnet_places(shape[1:]), channels)
 
 
 def _loaded(network: TorchvisionResNet, weights: str | None) -> TorchvisionResNet:

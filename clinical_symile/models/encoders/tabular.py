@@ -53,6 +53,7 @@ class Mlp(nn.Module):
         require_lists(hidden=hidden)
         require_tokens(tokens, dim=dim, places=shape[-1:], grid=[tokens])
         super().__init__()
+        self.token_shape = (shape[-1], prod(shape[:-1]))
         if tokens == 1:
             self.network: nn.Module = _perceptron(prod(shape), dim, hidden, centred=centred)
         else:
@@ -68,6 +69,16 @@ class Mlp(nn.Module):
     def forward(self, vector: Float[Tensor, "sample ..."]) -> Float[Tensor, "sample dim"]:
         """Encode a batch."""
         return self.network(vector)
+
+    def tokens(self, inputs: Float[Tensor, "sample ..."]) -> Float[Tensor, "sample token width"]:
+        """Return the numbers of each place on the last axis, such as those of an analyte."""
+        return inputs.reshape(len(inputs), -1, inputs.shape[-1]).mT
+
+    def from_tokens(
+        self, tokens: Float[Tensor, "sample token width"]
+    ) -> Float[Tensor, "sample dim"]:
+        """Return what the encoder gives for inputs with these tokens."""
+        return self.network(tokens.mT)
 
 
 class _Groups(nn.Module):

@@ -16,9 +16,13 @@ from torch.nn import functional
 
 from clinical_symile.models.encoders._places import (
     BlockLinear,
+    PlaceTokens,
     PooledPlaces,
+    embed_map_of_resnet,
     give_places,
+    map_of_resnet,
     require_tokens,
+    resnet_places,
 )
 from clinical_symile.models.encoders._validation import require_counts
 from clinical_symile.models.encoders.weights import fit_tensors, of_one_encoder, read_tensors
@@ -27,7 +31,7 @@ _STORED_RATE_HZ = 500
 _STAGES_STRIDE = 16  # of all that follows the first convolution of MONAI's ResNet
 
 
-class ResNet1d(nn.Module):
+class ResNet1d(PlaceTokens, nn.Module):
     """A residual network over time with the leads as channels.
 
     The inputs of its last layer are centred over the batch, as in `SmallCnn`.
@@ -94,6 +98,7 @@ class ResNet1d(nn.Module):
         assert last is not None  # it is None only for networks without a last layer
         length = -(-(shape[1] // self.step) // (_STAGES_STRIDE * stem_stride))
         require_tokens(tokens, dim=dim, places=[length], grid=[tokens])
+        self.places, self.channels = (length,), 8 * width
         if tokens > 1:
             self.network.add_module("avgpool", PooledPlaces([tokens]))
             last = BlockLinear(tokens, tokens * last.in_features, dim)
@@ -112,8 +117,18 @@ class ResNet1d(nn.Module):
         """Encode a batch."""
         return self.network(functional.avg_pool1d(signal, self.step))
 
+    def feature_map(
+        self, inputs: Float[Tensor, "sample lead time"]
+    ) -> Float[Tensor, "sample c ..."]:
+        """See `PlaceTokens`."""
+        return map_of_resnet(self.network, functional.avg_pool1d(inputs, self.step))
 
-class ResNet18Raster(nn.Module):
+    def embed_map(self, features: Float[Tensor, "sample c ..."]) -> Float[Tensor, "sample dim"]:
+        """See `PlaceTokens`."""
+        return embed_map_of_resnet(self.network, features)
+
+
+class ResNet18Raster(PlaceTokens, nn.Module):
     """ResNet-18 on the signal as a one-channel image of time by lead.
 
     This is the ECG encoder of Saporta et al. 2024, section 5.3. Its kernels span neighbouring
@@ -140,7 +155,9 @@ class ResNet18Raster(nn.Module):
         super().__init__()
         network = torchvision.models.resnet18()
         network.conv1 = nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False)
-        give_places(network, dim, (shape[1], shape[0]), (tokens, 1))
+        size = (shape[1], shape[0])
+        self.places, self.channels = resnet_places(size), network.fc.in_features
+        give_places(network, dim, size, (tokens, 1))
         self.network = network
 
     @property
@@ -152,8 +169,18 @@ class ResNet18Raster(nn.Module):
         """Encode a batch."""
         return self.network(torch.transpose(signal, 1, 2)[:, None])
 
+    def feature_map(
+        self, inputs: Float[Tensor, "sample lead time"]
+    ) -> Float[Tensor, "sample c ..."]:
+        """See `PlaceTokens`."""
+        return map_of_resnet(self.network, torch.transpose(inputs, 1, 2)[:, None])
 
-class StretchedRaster(nn.Module):
+    def embed_map(self, features: Float[Tensor, "sample c ..."]) -> Float[Tensor, "sample dim"]:
+        """See `PlaceTokens`."""
+        return embed_map_of_resnet(self.network, features)
+
+
+class StretchedRaster(PlaceTokens, nn.Module):
     """The ECG encoder of the released Symile-MIMIC model: `resnet18_raster` on scaled recordings.
 
     Each recording in millivolts is scaled to -1 … 1, from its lowest to its highest value over all
@@ -198,7 +225,8 @@ class StretchedRaster(nn.Module):
         self.order = list(order)
         scale = torch.tensor(sd_mv or [1.0] * shape[0])[:, None]
         self.register_buffer("scale", scale, persistent=False)
-        self.network = ResNet18Raster(shape, dim).network
+        raster = ResNet18Raster(shape, dim)
+        self.network, self.places, self.channels = raster.network, raster.places, raster.channels
 
     @property
     def head(self) -> nn.Module:
@@ -207,8 +235,22 @@ class StretchedRaster(nn.Module):
 
     def forward(self, signal: Float[Tensor, "sample lead time"]) -> Float[Tensor, "sample dim"]:
         """Encode a batch."""
+        return self.network(self._raster(signal))
+
+    def feature_map(
+        self, inputs: Float[Tensor, "sample lead time"]
+    ) -> Float[Tensor, "sample c ..."]:
+        """See `PlaceTokens`."""
+        return map_of_resnet(self.network, self._raster(inputs))
+
+    def embed_map(self, features: Float[Tensor, "sample c ..."]) -> Float[Tensor, "sample dim"]:
+        """See `PlaceTokens`."""
+        return embed_map_of_resnet(self.network, features)
+
+    def _raster(self, signal: Tensor) -> Tensor:
+        """Scale recordings and put them in the order of an image."""
         signal = signal * self.scale
         low, high = signal.amin((1, 2), keepdim=True), signal.amax((1, 2), keepdim=True)
         span = (high - low).clamp_min(torch.finfo(signal.dtype).tiny)
         stretched = 2 * ((signal - low) / span) - 1
-        return self.network(torch.transpose(stretched[:, self.order], 1, 2)[:, None])
+        return torch.transpose(stretched[:, self.order], 1, 2)[:, None]

@@ -4,9 +4,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from clinical_symile.data.embeddings import pattern_codes
 from clinical_symile.models.missing_modality.base import FillingHandler, MissingModalityMethod
 from clinical_symile.objectives.arguments import above, refuse
-from clinical_symile.objectives.fusion.base import pattern_codes
 
 _MOST_MODALITIES = 8  # 256 sets
 

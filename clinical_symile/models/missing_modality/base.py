@@ -11,6 +11,10 @@
 | `dropout` | two modalities or more | as `learned`; each epoch hides some of what is available |
 | `bank` | two modalities or more | has a learned vector of the set that is available |
 | `predicted` | two modalities or more | has a vector that is predicted from what is available |
+| `adapted` | two modalities or more | chooses SSF adapters of the others' encoders |
+| `adapted_lora` | two modalities or more | chooses LoRA adapters of the others' encoders |
+| `projected` | two modalities or more | has a vector that is projected from tokens of the others |
+| `proxies` | two modalities or more | has the mean of the others' proxy tokens for it |
 | `indicator` | one modality or more | enters its encoder as zeros, with an indicator |
 
 `docs/explanation/missingness.md` says what each method assumes and when it misleads.
@@ -74,6 +78,7 @@ class DropModality(nn.Module):
     """Encode available samples only and replace nothing."""
 
     encodes_available_only = True
+    freezes_encoders = False
 
     def __init__(self, modalities: int, dim: int):
         super().__init__()
@@ -132,6 +137,75 @@ class FillingHandler(DropModality):
         return {}
 
 
+class TokenHandler(FillingHandler):
+    """A handler that reads tokens of encoders, such as the places of a feature map.
+
+    Of a modality's tokens it keeps a summary, which is made with the embedding and from this
+    modality alone. So a sample is encoded once, and modalities are hidden later. `fill` and
+    `extra_losses` read vectors that are followed by the summary.
+    """
+
+    summary_width: int
+
+    def connect(self, encoders: Mapping[str, nn.Module]) -> None:
+        """Make what depends on the encoders.
+
+        Args:
+            encoders: the encoder of each modality, in order.
+
+        Raises:
+            ValueError: an encoder gives no tokens.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no `connect`; define it.")
+
+    def summarize(
+        self, tokens: Float[Tensor, "sample token width"], *, column: int
+    ) -> Float[Tensor, "sample number"]:
+        """Return what is kept of the tokens of one modality.
+
+        Args:
+            tokens: those of available samples.
+            column: the position of the modality among all.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no `summarize`; define it.")
+
+    def updates_of(self, column: int) -> Mapping[str, nn.Module]:
+        """Return updates of an encoder's layers by name; by default none."""
+        return {}
+
+
+class SetEncodingHandler(FillingHandler):
+    """A handler whose encoding of a sample depends on the set of modalities that it has.
+
+    The model's own weights are frozen. Batches with several sets are encoded set by set, and
+    evaluation encodes all samples once for each set that occurs.
+    """
+
+    freezes_encoders = True
+
+    def connect(self, encoders: Mapping[str, nn.Module]) -> None:
+        """Make what depends on the encoders, which are frozen already.
+
+        Args:
+            encoders: the encoder of each modality, in order.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no `connect`; define it.")
+
+    def encoder_of_set(self, encoder: nn.Module, *, column: int, code: int) -> nn.Module:
+        """Return the module that encodes a modality of samples with a set of modalities.
+
+        Args:
+            encoder: the modality's own encoder.
+            column: the position of the modality among all.
+            code: the number of the set, see `pattern_codes`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no `encoder_of_set`; define it.")
+
+    def is_trained(self, code: int) -> bool:
+        """Return True if training has changed what encodes a set, or if the set is whole."""
+        raise NotImplementedError(f"{type(self).__name__} has no `is_trained`; define it.")
+
+
 def encode_available(
     encoder: Encode,
     norm: nn.Module,
@@ -178,6 +252,7 @@ class MissingModalityMethod:
         description: one sentence whose subject is the model, such as "Trains on all admissions.";
             reports show it.
         source: the publication; empty if there is none.
+        needs_start: the task must start from a trained run, whose weights stay as they are.
     """
 
     handler: Callable[[int, int], nn.Module]
@@ -187,6 +262,7 @@ class MissingModalityMethod:
     display_name: str = ""
     description: str = ""
     source: str = ""
+    needs_start: bool = False
 
 
 def missing_modality_method(name: str) -> MissingModalityMethod:

@@ -8,7 +8,7 @@ keywords of the table `objective.fusion`.
 from collections.abc import Mapping
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 
@@ -81,12 +81,3 @@ class ModalityFusion(nn.Module):
             available: True where a sample has the modality; each has at least one.
         """
         return {}
-
-
-def pattern_codes(available: Bool[Tensor, "sample modality"]) -> Int[Tensor, " sample"]:
-    """Return a number for the set of available modalities of each sample.
-
-    It is the sum of 2^m over the columns m that are available, so that no modality has 0.
-    """
-    powers = 2 ** torch.arange(available.shape[1], device=available.device)
-    return (available * powers).sum(dim=1)

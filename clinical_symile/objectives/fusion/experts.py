@@ -7,8 +7,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from clinical_symile.data.embeddings import pattern_codes
 from clinical_symile.objectives.arguments import above, at_least, refuse
-from clinical_symile.objectives.fusion.base import ModalityFusion, pattern_codes
+from clinical_symile.objectives.fusion.base import ModalityFusion
 from clinical_symile.objectives.starting_weights import starting_weights
 
 _MOST_MODALITIES = 6  # 63 experts

@@ -4,8 +4,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from clinical_symile.data.embeddings import pattern_codes
 from clinical_symile.objectives.arguments import above, at_least, refuse
-from clinical_symile.objectives.fusion.base import ModalityFusion, pattern_codes
+from clinical_symile.objectives.fusion.base import ModalityFusion
 from clinical_symile.objectives.starting_weights import starting_weights
 
 _MOST_MODALITIES = 6  # 63 experts

@@ -20,6 +20,8 @@ from tests.helpers.synthetic import tiny
 
 MODALITIES = ("cxr", "ecg", "labs")
 TASKS = [
+    "adapted",
+    "adapted_lora",
     "bank",
     "complete",
     "dropout",
@@ -31,6 +33,8 @@ TASKS = [
     "masked_cube_mnar_50",
     "mean",
     "predicted",
+    "projected",
+    "proxies",
     "subsets",
     "zero",
 ]
@@ -99,6 +103,10 @@ def test_every_task_of_a_method_trains(
     catalog: Catalog, synthetic_store: CohortStore, tmp_path, name
 ):
     task = tiny(catalog, f"pretraining/missingness/{name}", "epochs=1")
+    if missing_modality_method(task.missing_modality).needs_start:
+        first, begun = tiny(catalog, "pretraining/symile", "epochs=1"), Run(tmp_path / "first")
+        train(first, store=synthetic_store, run=begun, seed=0, accelerator="cpu")
+        task = task.model_copy(update={"start": str(begun.path)})
     run = train(task, store=synthetic_store, run=Run(tmp_path / name), seed=0, accelerator="cpu")
     assert run.is_finished
     assert run.metadata["definition"]["missing_modality"] == task.missing_modality

@@ -14,13 +14,19 @@ from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DefinitionError
 from clinical_symile.evaluation.leak_checks.components import missing_modality_leaks
 from clinical_symile.models.missing_modality.bank import VectorBank
-from clinical_symile.models.missing_modality.base import FillingHandler, MissingModalityMethod
+from clinical_symile.models.missing_modality.base import (
+    FillingHandler,
+    MissingModalityMethod,
+    missing_modality_method,
+)
 from clinical_symile.models.missing_modality.mean import RunningMeans
 from clinical_symile.models.missing_modality.predicted import PredictedVectors
 from clinical_symile.models.multimodal import MultimodalEncoder, build_model
 from clinical_symile.registry.families import MISSING_MODALITY_METHODS
+from clinical_symile.tracking.run import Run
 from clinical_symile.training.learner import build_learner
 from clinical_symile.training.steps import set_up_alone, train_step, training_batches
+from clinical_symile.training.train import train
 from tests.helpers.synthetic import mlp_task
 
 MODALITIES, DIM = ("cxr", "ecg", "labs"), 6
@@ -258,9 +264,13 @@ def test_a_score_hides_its_target_before_replacements_are_made():
 @pytest.mark.parametrize("way", sorted({*MISSING_MODALITY_METHODS} - {"complete"}))
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_each_way_takes_a_step_with_each_objective_or_is_refused_by_name(
-    catalog: Catalog, synthetic_store: CohortStore, way: str, name: str
+    catalog: Catalog, synthetic_store: CohortStore, tmp_path, way: str, name: str
 ):
     task = mlp_task(catalog, f"missing_modality={way}", "missingness=mcar-30", task=name)
+    if missing_modality_method(way).needs_start:
+        first, begun = mlp_task(catalog, "epochs=1", task=name), Run(tmp_path / "first")
+        train(first, store=synthetic_store, run=begun, seed=0, accelerator="cpu")
+        task = task.model_copy(update={"start": str(begun.path)})
     refusals = {
         ("zero", "pretraining/symile"): "zeros in place of a missing modality make every",
         ("subsets", "pretraining/objectives/outcome_gated"): "its parts belong to single modal",

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from clinical_symile.config.catalog import Catalog
+from clinical_symile.data.embeddings import pattern_codes
 from clinical_symile.evaluation.leak_checks.components import fusion_leaks
-from clinical_symile.objectives.fusion.base import ModalityFusion, pattern_codes
+from clinical_symile.objectives.fusion.base import ModalityFusion
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import FUSIONS
 from tests.helpers.synthetic import tiny

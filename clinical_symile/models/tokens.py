@@ -1,0 +1,52 @@
+"""Tokens of encoders: vectors of places, time steps or analytes, before they are pooled."""
+
+from typing import Protocol, runtime_checkable
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from clinical_symile.models.adapters.base import AdaptedEncoder
+
+
+@runtime_checkable
+class TokenEncoder(Protocol):
+    """Protocol of an encoder that gives tokens.
+
+    Attributes:
+        token_shape: the number of tokens of a sample, and their width.
+    """
+
+    @property
+    def token_shape(self) -> tuple[int, int]:
+        """The number of tokens of a sample, and their width."""
+        ...
+
+    def tokens(self, inputs: Float[Tensor, "sample ..."]) -> Float[Tensor, "sample token width"]:
+        """Return the tokens of a batch."""
+        ...
+
+    def from_tokens(
+        self, tokens: Float[Tensor, "sample token width"]
+    ) -> Float[Tensor, "sample dim"]:
+        """Return what the encoder gives for inputs with these tokens."""
+        ...
+
+
+def token_encoder(encoder: nn.Module, *, name: str) -> TokenEncoder:
+    """Return the encoder that gives tokens; of an adapted one, the encoder within.
+
+    Args:
+        encoder: the encoder of a modality.
+        name: the modality, for the message.
+
+    Raises:
+        ValueError: the encoder gives no tokens.
+    """
+    inner = encoder.encoder if isinstance(encoder, AdaptedEncoder) else encoder
+    if isinstance(inner, TokenEncoder):
+        return inner
+    raise ValueError(
+        f"encoders.{name} is a {type(encoder).__name__}, which gives no tokens; expected an "
+        "encoder that does, such as small_cnn, resnet18, resnet1d or mlp, and without frozen = "
+        "true. Choose one, or another missing_modality."
+    )

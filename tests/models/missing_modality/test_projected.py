@@ -1,0 +1,104 @@
+"""Projected tokens: attention over what is there, and one model for every subset."""
+
+from itertools import product
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from clinical_symile.config.catalog import Catalog
+from clinical_symile.data.loader import Batch, load_batch
+from clinical_symile.data.store import CohortStore
+from clinical_symile.errors import DefinitionError
+from clinical_symile.models.missing_modality.projected import ProjectedTokens
+from clinical_symile.models.multimodal import MultimodalEncoder, embed_rows
+from clinical_symile.training.learner import build_learner
+from tests.helpers.synthetic import mlp_task, tiny
+
+MODALITIES = ("cxr", "ecg", "labs")
+SETS = torch.tensor([*product((False, True), repeat=3)][1:])
+
+
+@pytest.fixture(params=["projected", "proxies"])
+def model(
+    request: pytest.FixtureRequest, catalog: Catalog, synthetic_store: CohortStore
+) -> MultimodalEncoder:
+    task = mlp_task(catalog, f"missing_modality={request.param}")
+    return build_learner(task, synthetic_store, seed=0).model.eval()
+
+
+def test_one_model_embeds_every_subset_as_if_the_rest_had_never_been_there(
+    model: MultimodalEncoder, synthetic_store: CohortStore
+):
+    rows = synthetic_store.complete_rows("held_out", MODALITIES)[:7]
+    every = embed_rows(model, synthetic_store, rows)
+    hidden = every.with_visible(SETS)
+    batch = load_batch(synthetic_store, rows, modalities=MODALITIES)
+    inputs = {name: values.clone() for name, values in batch.inputs.items()}
+    for column, name in enumerate(MODALITIES):
+        inputs[name][~SETS[:, column]] = torch.nan
+    with torch.no_grad():
+        never = model(Batch(inputs, SETS, MODALITIES, batch.rows))
+        found, expected = hidden.with_substitutes()[0], never.with_substitutes()[0]
+    assert found.isfinite().all()
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(found.norm(dim=2), torch.ones(7, 3))
+    vectors = found[~SETS]
+    assert (torch.pdist(vectors) > 1e-6).all()  # another one for each sample and set
+
+
+def test_tokens_are_projected_from_every_set_of_others_and_the_target_has_no_gradient(
+    generator: torch.Generator,
+):
+    handler = ProjectedTokens(3, 4)
+    with torch.no_grad():  # the second modality is projected from nothing but its bias
+        handler.projections[1][-1].weight.zero_()  # pyright: ignore[reportIndexIssue]
+    z = torch.randn(5, 3, 4 + handler.summary_width, generator=generator).requires_grad_()
+    available = torch.tensor([True, True, False]).expand(5, 3)
+    norms = [nn.Identity()] * 3
+    loss = handler.extra_losses(z, available, norms)["projection"]
+    expected = []
+    for column, other in ((0, 1), (1, 0)):
+        tokens = [z[:, c, 4:-4].unflatten(1, (4, 64)) for c in (column, other)]
+        target = functional.layer_norm(tokens[0], (64,)).flatten(1)
+        expected.append((handler.projections[column](tokens[1]) - target).square().mean())
+    torch.testing.assert_close(loss, torch.stack(expected).mean())
+    (gradient,) = torch.autograd.grad(loss, z)
+    assert (gradient[:, 0] == 0).all()  # it is a target alone
+    assert (gradient[:, 1, 4:-4] != 0).any()
+    alone = torch.tensor([True, False, False]).expand(5, 3)
+    assert handler.extra_losses(z, alone, norms) == {}
+
+
+@pytest.mark.parametrize("way", ["projected", "proxies"])
+def test_encoders_without_tokens_are_refused_by_name(
+    catalog: Catalog, synthetic_store: CohortStore, way: str
+):
+    task = tiny(
+        catalog, "pretraining/symile", f"missing_modality={way}", "encoders.ecg.frozen=true"
+    )
+    match = rf"missing_modality '{way}': encoders\.ecg is a FrozenEncoder, which gives no tokens"
+    with pytest.raises(DefinitionError, match=match):
+        build_learner(task, synthetic_store, seed=0)
+
+
+@pytest.mark.parametrize("way", ["projected", "proxies"])
+def test_chunks_give_the_gradients_of_the_whole_batch(
+    catalog: Catalog, synthetic_store: CohortStore, way: str
+):
+    gradients: list[dict[str, Any]] = []
+    rows = synthetic_store.rows("train")[:24]
+    batch = load_batch(synthetic_store, rows, modalities=MODALITIES)
+    for at_a_time in (None, 5):
+        task = mlp_task(catalog, f"missing_modality={way}")
+        model = build_learner(task, synthetic_store, seed=0).model.double().train()
+        model.encode_at_a_time = at_a_time
+        inputs = {name: values.double() for name, values in batch.inputs.items()}
+        z = model(Batch(inputs, batch.available, MODALITIES, batch.rows)).with_substitutes()[0]
+        (torch.linspace(-1, 1, z.numel()).reshape(z.shape) * z).sum().backward()
+        gradients.append({n: p.grad for n, p in model.named_parameters() if p.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, msg=name)

@@ -1,0 +1,48 @@
+"""Attention over tokens by hand, and joined over several modalities."""
+
+import math
+from itertools import product
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from clinical_symile.models.token_attention import TokenReader, attend, join_attention
+
+SETS = torch.tensor([*product((False, True), repeat=3)][1:])
+
+
+def test_attention_has_the_weights_of_the_hand_calculation():
+    query = torch.tensor([[1.0, 0.0]], dtype=torch.float64)
+    keys = torch.eye(2, dtype=torch.float64)[None]
+    weights, normalizer = attend(query, keys, keys)
+    assert weights[0, 0].tolist() == pytest.approx([0.669761549327, 0.330238450673], abs=1e-10)
+    assert normalizer.item() == pytest.approx(math.log(math.exp(2**-0.5) + 1), abs=1e-12)
+
+
+def test_attention_to_parts_joins_to_that_over_all_their_tokens(generator: torch.Generator):
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    queries, parts = draw(4, 5), [(draw(7, n, 5), draw(7, n, 3)) for n in (2, 6, 9)]
+    each = [attend(queries, *part) for part in parts]
+    outputs = torch.stack([output for output, _ in each], dim=1)
+    normalizers = torch.stack([normalizer for _, normalizer in each], dim=1)
+    found = join_attention(outputs, normalizers, SETS)
+    for row, has in enumerate(SETS):
+        keys, values = (
+            torch.cat([part[i][row] for part, there in zip(parts, has, strict=True) if there])
+            for i in (0, 1)
+        )
+        expected = functional.scaled_dot_product_attention(queries, keys, values)
+        torch.testing.assert_close(found[row], expected, rtol=1e-10, atol=1e-10)
+    nothing = join_attention(torch.zeros_like(outputs), normalizers, SETS & False)
+    assert (nothing == 0).all()
+
+
+def test_a_reader_tells_equal_tokens_apart_by_their_positions():
+    keys, values = TokenReader((3, 2), 4)(torch.ones(2, 3, 2))
+    assert keys.shape == values.shape == (2, 3, 4)
+    assert (torch.pdist(keys[0]) > 0).all()
+    assert torch.equal(keys[0], keys[1])
