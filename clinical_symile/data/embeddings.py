@@ -107,7 +107,7 @@ class Embeddings:
 
     @property
     def readable(self) -> Float[Tensor, "sample modality number"]:
-        """The vectors, followed by the summaries of tokens if there are any, as `fill` reads them."""
+        """The vectors, followed by summaries of tokens if there are any, as `fill` reads them."""
         return self.z if self.summary is None else torch.cat([self.z, self.summary], dim=2)
 
     @property

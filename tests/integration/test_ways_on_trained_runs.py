@@ -1,5 +1,6 @@
 """Ways that adapt encoders or read tokens: trained and evaluated from the command line."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,10 +24,9 @@ TASKS = ("retrieval/cxr_given_ecg_labs", "classification/deterioration")
 
 def command(*arguments: str) -> None:
     """Run a command that must succeed."""
-    try:
-        main([*arguments])
-    except SystemExit as end:
-        assert not end.code, arguments
+    with pytest.raises(SystemExit) as end:
+        sys.exit(main([*arguments]))
+    assert not end.value.code, arguments
 
 
 def trained(store: CohortStore, out: Path, name: str, task: str, *overrides: str) -> Run:

@@ -14,11 +14,12 @@ from jaxtyping import Bool, Float, Int
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.candidates import PADDING
-from clinical_symile.data.embeddings import Embeddings, pattern_codes
+from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.parts import hide_parts
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore, DefinitionError
 from clinical_symile.evaluation.labels import training_samples
+from clinical_symile.evaluation.predictors._trained_sets import trained_sets
 from clinical_symile.evaluation.predictors.bank import draw_bank
 from clinical_symile.evaluation.predictors.base import Embedder, Request
 from clinical_symile.evaluation.probes.base import (
@@ -28,7 +29,6 @@ from clinical_symile.evaluation.probes.base import (
     ProbeInputs,
 )
 from clinical_symile.missingness.patterns import Pattern
-from clinical_symile.models.missing_modality.base import SetEncodingHandler
 from clinical_symile.models.multimodal import reencode_modality
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.missing_query import Bank, MarginalizingScore, check_rule
@@ -172,7 +172,9 @@ class EmbeddingPredictor:
         shown[:, self._columns(request.task.query)] = request.available
         shown[~shown.any(axis=1)] = True
         shown[:, self._columns((request.task.target,))] = True
-        codes = self._trained_sets(torch.from_numpy(shown)).numpy()
+        assert self.encoders is not None
+        model = self.encoders.learner.model
+        codes = trained_sets(torch.from_numpy(shown), model).numpy()
         scores = np.empty((len(codes), candidates.shape[-1]))
         for code in np.unique(codes):
             of_set = np.flatnonzero(codes == code)
@@ -192,33 +194,6 @@ class EmbeddingPredictor:
             sets=None,
         )
         return replace(self, embeddings=embeddings, bank=self._used_bank)
-
-    def _trained_sets(
-        self, available: Bool[torch.Tensor, "sample modality"]
-    ) -> Int[torch.Tensor, " sample"]:
-        """Return the set of each sample, of a method that encodes by set.
-
-        Raises:
-            CannotScore: no training sample had one of the sets.
-        """
-        codes = pattern_codes(available)
-        assert self.encoders is not None
-        way = self.encoders.learner.model.missing_modality
-        assert isinstance(way, SetEncodingHandler)
-        unknown = [code for code in codes.unique().tolist() if code and not way.is_trained(code)]
-        if unknown:
-            names = self.embeddings.modalities
-            sets = [
-                " and ".join(name for column, name in enumerate(names) if code >> column & 1)
-                for code in unknown
-            ]
-            raise CannotScore(
-                f"training met no sample that has exactly {', or '.join(sets)}, so that no adapter "
-                "of this set was trained. Train with a pattern or a modality dropout in which it "
-                "occurs.",
-                code="CS-S019",
-            )
-        return codes
 
     def with_rule(self, rule: str) -> "EmbeddingPredictor":
         """Return the same model, scored by another rule for missing query modalities.
@@ -371,7 +346,8 @@ class EmbeddingPredictor:
         visible[:, self._columns(modalities)] = available
         taken, shown = self.embeddings.take(torch.from_numpy(rows)), torch.from_numpy(visible)
         if taken.sets is not None:
-            self._trained_sets(taken.available & shown)
+            assert self.encoders is not None
+            trained_sets(taken.available & shown, self.encoders.learner.model)
         return taken.restricted_to(shown)
 
     def _embedded(
