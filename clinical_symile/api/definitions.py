@@ -29,7 +29,7 @@ def list_tasks(*, kind: str | None = None, catalog: Paths = ()) -> dict[str, str
     """Return each task's name and description.
 
     Args:
-        kind: `pretraining`, `retrieval` or `classification`; without it, all.
+        kind: `pretraining`, `retrieval`, `classification` or `diagnostic`; without it, all.
         catalog: folders with definitions of your own.
 
     Examples:

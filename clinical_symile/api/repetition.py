@@ -7,9 +7,8 @@ from typing import Any
 
 from clinical_symile.api._arguments import PathLike, Paths, open_definitions
 from clinical_symile.config.catalog import Catalog
-from clinical_symile.config.tasks.classification import Classification
+from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import read_task
-from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.external.training_inputs import INPUTS_FILE
 from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.data.store_manifest import is_synthetic
@@ -202,7 +201,7 @@ def _asked_task(
     ):
         return found
     task = read_task(definitions, row.task)
-    return task if isinstance(task, Retrieval | Classification) else None
+    return None if isinstance(task, Pretraining) else task
 
 
 def _recorded_store(folder: Path, run: Run) -> CohortStore:

@@ -13,8 +13,8 @@ from clinical_symile.api._arguments import (
 )
 from clinical_symile.benchmarking.spec import BenchmarkSpec, plan_benchmark
 from clinical_symile.config.tasks.classification import Classification
+from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import read_task
-from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.files import make_folder
 from clinical_symile.registry.base import unknown_name_message
@@ -172,9 +172,7 @@ def open_results(folder: PathLike | Run, *, catalog: Paths = ()) -> Results:
         tasks, notes = benchmark_tasks(about, catalog=definitions), tuple(about["notes"])
         runs = [Run(path_in(folder / "runs", name)) for name in about["runs"]]
     tables = {
-        name: task_table(task)
-        for name, task in tasks.items()
-        if isinstance(task, Retrieval | Classification)
+        name: task_table(task) for name, task in tasks.items() if not isinstance(task, Pretraining)
     }
     data = (
         partial(load_benchmark, folder, catalog=definitions)

@@ -263,6 +263,11 @@ def compare(
 
     opened = open_store(store)
     selected, notes = applicable_tasks(open_definitions(catalog), opened, patterns=as_names(tasks))
+    notes += [
+        f"task '{task.name}' is a diagnostic: it describes one model, and is not compared."
+        for task in selected
+        if task.kind == "diagnostic"
+    ]
     compared, tables = [as_run(run) for run in runs], _task_tables(selected)
     with choose_bar(progress)("Compare") as update:
         rows, losses = compare_all(compared, selected, store=opened, margin=margin, progress=update)

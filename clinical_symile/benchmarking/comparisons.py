@@ -7,7 +7,7 @@ from typing import TypeVar
 from clinical_symile.data.store import CohortStore
 from clinical_symile.evaluation.compare import adjust_p_values, compare, losses_under_missingness
 from clinical_symile.evaluation.fingerprint import expected_fingerprints
-from clinical_symile.evaluation.task_selection import EvaluationTask
+from clinical_symile.evaluation.task_selection import EvaluationTask, scored_tasks
 from clinical_symile.tracking.benchmark_tables import NetBenefitDifference
 from clinical_symile.tracking.checksums import check_folder
 from clinical_symile.tracking.progress import Progress
@@ -32,7 +32,7 @@ def compare_runs(
 
     Args:
         runs: evaluated runs.
-        tasks: the tasks they were evaluated on.
+        tasks: the tasks they were evaluated on; diagnostics are left out.
         store: the cohort they were evaluated on.
         progress: called with the comparisons done and their number.
     """
@@ -42,7 +42,7 @@ def compare_runs(
         (run, other, task)
         for run, other in combinations(runs, 2)
         if is_comparable(run, other)
-        for task in tasks
+        for task in scored_tasks(tasks)
     ]
     comparisons = []
     for number, (run, other, task) in enumerate(pairs, start=1):
@@ -69,12 +69,12 @@ def all_losses(
 
     Args:
         runs: evaluated runs.
-        tasks: the tasks they were evaluated on.
+        tasks: the tasks they were evaluated on; diagnostics are left out.
         store: the cohort they were evaluated on.
         margin: largest acceptable loss; None for each task's own.
         progress: called with the pairs of run and task done and their number.
     """
-    pairs, losses = [(run, task) for run in runs for task in tasks], []
+    pairs, losses = [(run, task) for run in runs for task in scored_tasks(tasks)], []
     for number, (run, task) in enumerate(pairs, start=1):
         losses += losses_under_missingness(run, task, store=store, margin=margin)
         progress(number, len(pairs))

@@ -13,7 +13,6 @@ from clinical_symile.config.component import unknown_objects
 from clinical_symile.config.layouts import detect_layout, with_layout
 from clinical_symile.config.presets import cohort_names
 from clinical_symile.config.report_file import ReportRequirements, read_requirements
-from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import Task, applicability_problems, read_task
 from clinical_symile.config.tasks.retrieval import Retrieval
@@ -209,7 +208,7 @@ def _task_note(cohort: Cohort, tasks: Iterable[Task]) -> str:
     ]
     modalities = [name for task in evaluated for name in task.modalities]
     outcomes = [
-        name for task in evaluated if isinstance(task, Classification) for name in task.outcomes
+        name for task in evaluated if not isinstance(task, Retrieval) for name in task.outcomes
     ]
     sentences = [
         f"{cohort.name}: {len(applicable)} tasks apply.",

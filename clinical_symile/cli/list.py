@@ -30,6 +30,7 @@ LISTS = (
     "modalities",
     "probes",
     "baselines",
+    "diagnostics",
     "metrics",
     "kernels",
     "sections",

@@ -15,6 +15,7 @@ from clinical_symile.data.masks import draw_mask
 from clinical_symile.data.pairings import pair_rows
 from clinical_symile.data.parts import hide_parts
 from clinical_symile.data.store import CohortStore
+from clinical_symile.data.undersampling import draw_undersample
 from clinical_symile.errors import CannotScore, DataError
 from clinical_symile.missingness.patterns import parse_pattern
 
@@ -72,6 +73,9 @@ def build_training_view(
     if min_modalities is None:
         min_modalities = len(pattern.visible_modalities(task.modalities))
     is_used = mask.available.sum(axis=1) >= min_modalities
+    if task.undersample is not None:
+        about = task.undersample.model_dump()
+        is_used &= draw_undersample(mask.rows, store, **about, seed=seed)
     rows, hidden = mask.rows[is_used], (mask.present & ~mask.available)[is_used]
     _require_samples(store, task, n_train=len(rows))
     columns = [store.modalities.index(name) for name in task.modalities]

@@ -15,12 +15,11 @@ import pandas as pd
 from jaxtyping import Shaped
 from scipy.special import ndtr
 
-from clinical_symile.config.tasks.classification import Classification
-from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
 from clinical_symile.evaluation.fingerprint import expected_fingerprints
 from clinical_symile.evaluation.task_metrics import check_class_sizes, primary_metric
+from clinical_symile.evaluation.task_selection import EvaluationTask, ScoredTask, scored_tasks
 from clinical_symile.metrics.base import Metric
 from clinical_symile.registry.run_names import check_run_name
 from clinical_symile.stats.bootstrap import NO_WIDTH, Resampled, resample_difference
@@ -77,7 +76,7 @@ class _Pair:
 def compare(
     run: Run,
     baseline: Run,
-    task: Retrieval | Classification,
+    task: ScoredTask,
     *,
     store: CohortStore,
     margin: float | None = None,
@@ -118,7 +117,7 @@ def compare(
 
 def losses_under_missingness(
     run: Run,
-    task: Retrieval | Classification,
+    task: ScoredTask,
     *,
     store: CohortStore,
     margin: float | None = None,
@@ -151,7 +150,7 @@ def losses_under_missingness(
 
 def compare_all(
     runs: Sequence[Run],
-    tasks: Sequence[Retrieval | Classification],
+    tasks: Sequence[EvaluationTask],
     *,
     store: CohortStore,
     margin: float | None = None,
@@ -163,7 +162,8 @@ def compare_all(
 
     Args:
         runs: two or more runs; the earlier of a pair is compared with the later.
-        tasks: the tasks; a pair is compared on those that both were evaluated on.
+        tasks: the tasks; a pair is compared on those that both were evaluated on. Diagnostics are
+            left out.
         store: the cohort of all.
         margin: the loss to tolerate, instead of the tasks' margins.
         progress: called with comparisons done and all comparisons.
@@ -187,8 +187,9 @@ def compare_all(
         if run.is_trained:
             check_run_name(run.name, where=str(run.path), advice="Rename the folder.")
         check_folder(run.path)
-    pairs = [(run, other, task) for run, other in combinations(runs, 2) for task in tasks]
-    alone = [(run, task) for run in runs for task in tasks]
+    compared = scored_tasks(tasks)
+    pairs = [(run, other, task) for run, other in combinations(runs, 2) for task in compared]
+    alone = [(run, task) for run in runs for task in compared]
     made, losses, total = [], [], len(pairs) + len(alone)
     for number, (run, other, task) in enumerate(pairs, start=1):
         made += compare(run, other, task, store=store, margin=margin)
@@ -227,7 +228,7 @@ def adjust_p_values(comparisons: Sequence[Comparison]) -> list[Comparison]:
     ]
 
 
-def _digests(run: Run, task: Retrieval | Classification, store: CohortStore) -> dict[str, str]:
+def _digests(run: Run, task: ScoredTask, store: CohortStore) -> dict[str, str]:
     """Return the fingerprint of a run's primary result under each pattern.
 
     Raises:
@@ -257,7 +258,7 @@ def _comparison(
     about: dict[str, Any],
     outcome: pd.DataFrame,
     other: pd.DataFrame,
-    task: Retrieval | Classification,
+    task: ScoredTask,
     store: CohortStore,
     margin: float | None,
 ) -> Comparison:

@@ -19,12 +19,14 @@ from clinical_symile.errors import CannotScore
 from clinical_symile.evaluation.analysis.mask_predictability import mask_only_auroc
 from clinical_symile.evaluation.base import Evaluator, TaskOutcome
 from clinical_symile.evaluation.classification import ClassificationEvaluator
+from clinical_symile.evaluation.diagnostics.evaluator import DiagnosticEvaluator, samples_of_measure
 from clinical_symile.evaluation.fingerprint import result_fingerprints
 from clinical_symile.evaluation.predictors.base import Predictor, hide_parts_from
 from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
 from clinical_symile.evaluation.retrieval import RetrievalEvaluator
 from clinical_symile.evaluation.task_metrics import defined_parts, smallest_class, task_metrics
-from clinical_symile.evaluation.task_selection import check_applies
+from clinical_symile.evaluation.task_selection import EvaluationTask, check_applies
+from clinical_symile.metrics.base import Metric
 from clinical_symile.missingness.patterns import Pattern, parse_pattern
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import CLASSIFICATION_METRICS
@@ -55,7 +57,7 @@ class Evaluation:
 
 
 def evaluate(
-    task: Retrieval | Classification,
+    task: EvaluationTask,
     predictor: Predictor,
     *,
     store: CohortStore,
@@ -67,7 +69,7 @@ def evaluate(
     """Evaluate a model on a task under each of its missingness patterns.
 
     Args:
-        task: the retrieval or classification task.
+        task: the task.
         predictor: the model.
         store: the cohort.
         run: the model's name in the results.
@@ -106,7 +108,7 @@ def evaluate(
         evaluation.outcomes[pattern.name] = outcome.per_sample
         if outcome.tuning is not None:
             evaluation.tuning[pattern.name] = outcome.tuning
-    judged = task.outcomes if isinstance(task, Classification) else ()
+    judged = () if isinstance(task, Retrieval) else task.outcomes
     rule: dict[str, Any] = {
         "environment": _environment(),
         "saw_label": not set(judged).isdisjoint(saw_labels),
@@ -127,12 +129,19 @@ def _environment() -> dict[str, str]:
     return {**about, **package_versions()}
 
 
-def _evaluator(
-    task: Retrieval | Classification, predictor: Predictor, store: CohortStore
-) -> Evaluator:
+def _evaluator(task: EvaluationTask, predictor: Predictor, store: CohortStore) -> Evaluator:
     if isinstance(task, Retrieval):
         return RetrievalEvaluator(task, predictor, store)
-    return ClassificationEvaluator(task, predictor, store)
+    if isinstance(task, Classification):
+        return ClassificationEvaluator(task, predictor, store)
+    return DiagnosticEvaluator(task, predictor, store)
+
+
+def _metrics(task: EvaluationTask, outcome: TaskOutcome) -> Sequence[Metric]:
+    """Return the metrics of a task, or the measures of a diagnostic."""
+    if isinstance(task, Retrieval | Classification):
+        return task_metrics(task, outcome.per_sample)
+    return outcome.metrics or ()
 
 
 def _add_results(
@@ -141,18 +150,21 @@ def _add_results(
     context: Mapping[str, Mapping[str, Any]],
     *,
     rule: Mapping[str, Any],
-    task: Retrieval | Classification,
+    task: EvaluationTask,
     store: CohortStore,
     seed: int,
 ) -> None:
     """Add one result for each pattern and metric, or the reason why there is none."""
-    intervals = _intervals(task, evaluation.outcomes, store)
+    metrics = {name: _metrics(task, outcome) for name, outcome in outcomes.items()}
+    intervals = _intervals(task, evaluation.outcomes, metrics, store)
     for name, outcome in outcomes.items():
         about = {**context[name], **_sample_counts(task, parse_pattern(name), outcome, store)}
-        for metric in task_metrics(task, outcome.per_sample):
+        for metric in metrics[name]:
             interval = intervals[name, metric.name]
             if isinstance(interval, ValueError):
-                reason = f"{interval}{_left_out(task, metric.name, outcome.per_sample)}"
+                reason = str(interval)
+                if isinstance(task, Classification):
+                    reason += _left_out(task, metric.name, outcome.per_sample)
                 evaluation.unscored.append(
                     SkippedResult(
                         **context[name], reason=reason, metric=metric.name, code="CS-S014"
@@ -162,7 +174,11 @@ def _add_results(
             chance = metric.chance
             known = isinstance(interval, Interval)
             result = Result(
-                **about,
+                **(
+                    about
+                    if outcome.metrics is None
+                    else about | _own_counts(metric, outcome, store)
+                ),
                 metric=metric.name,
                 value=interval.value,
                 low=interval.low if known else None,
@@ -179,14 +195,23 @@ def _add_results(
             evaluation.results.append(result)
 
 
+def _own_counts(metric: Metric, outcome: TaskOutcome, store: CohortStore) -> dict[str, int]:
+    """Return the number of samples and subjects that a measure is of."""
+    rows = samples_of_measure(outcome.per_sample, metric.columns)
+    subjects = store.samples["subject"].iloc[rows].nunique()
+    return {"n_samples": len(rows), "n_subjects": subjects}
+
+
 def _intervals(
-    task: Retrieval | Classification, outcomes: Mapping[str, pd.DataFrame], store: CohortStore
+    task: EvaluationTask,
+    outcomes: Mapping[str, pd.DataFrame],
+    metrics: Mapping[str, Sequence[Metric]],
+    store: CohortStore,
 ) -> dict[tuple[str, str], Interval | NoInterval | ValueError]:
     """Return the interval of each pattern and metric; patterns of the same samples share resamples.
 
     A `ValueError` in place of an interval says why the metric is undefined.
     """
-    metrics = {name: task_metrics(task, outcome) for name, outcome in outcomes.items()}
     subjects = np.unique(store.samples["subject"].to_numpy(), return_inverse=True)[1]
     by_rows: dict[bytes, list[str]] = {}
     for name, outcome in outcomes.items():
@@ -213,10 +238,10 @@ def _intervals(
     return found
 
 
-def _left_out(task: Retrieval | Classification, name: str, scored: pd.DataFrame) -> str:
+def _left_out(task: Classification, name: str, scored: pd.DataFrame) -> str:
     """Say which mean is over fewer outcomes because the metric of one of them is undefined."""
     metric, _, outcome = name.partition("/")
-    if not isinstance(task, Classification) or not outcome:
+    if not outcome:
         return ""
     measured = resolve(metric, CLASSIFICATION_METRICS)
     parts = tuple(task.questions)
@@ -228,7 +253,7 @@ def _left_out(task: Retrieval | Classification, name: str, scored: pd.DataFrame)
 
 
 def _sample_counts(
-    task: Retrieval | Classification, pattern: Pattern, outcome: TaskOutcome, store: CohortStore
+    task: EvaluationTask, pattern: Pattern, outcome: TaskOutcome, store: CohortStore
 ) -> dict[str, Any]:
     """Return how many samples and subjects a pattern scores, and the share that it hides."""
     rows = np.unique(outcome.per_sample["row"].to_numpy())
@@ -250,7 +275,7 @@ def _sample_counts(
 
 
 def _mask_statistics(
-    task: Retrieval | Classification,
+    task: EvaluationTask,
     pattern: Pattern,
     mask: Mask,
     rows: Int[np.ndarray, " evaluated"],

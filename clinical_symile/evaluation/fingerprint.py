@@ -10,6 +10,7 @@ import pandas as pd
 
 from clinical_symile import __version__
 from clinical_symile.config.tasks.classification import Classification
+from clinical_symile.config.tasks.diagnostic import DiagnosticTask
 from clinical_symile.config.tasks.read import task_digest
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.candidates import candidate_lists
@@ -20,7 +21,9 @@ from clinical_symile.missingness.patterns import Pattern, parse_pattern
 
 
 def result_fingerprints(
-    task: Retrieval | Classification, store: CohortStore, candidates: pd.DataFrame
+    task: Retrieval | Classification | DiagnosticTask,
+    store: CohortStore,
+    candidates: pd.DataFrame,
 ) -> Callable[[Pattern], str]:
     """Return a function from a pattern to the fingerprint of its results.
 
@@ -51,7 +54,7 @@ def result_fingerprints(
 
 
 def expected_fingerprints(
-    task: Retrieval | Classification, store: CohortStore
+    task: Retrieval | Classification | DiagnosticTask, store: CohortStore
 ) -> Callable[[str], str]:
     """Return a function from a pattern's name to the fingerprint that its results have now.
 

@@ -152,7 +152,7 @@ def trained_predictor(
             with lock_folder(run.path):
                 write_bank(bank, run.path)
     return EmbeddingPredictor(
-        embeddings, objective, store, encoders=Encoders(learner, store), bank=bank
+        embeddings, objective, store, encoders=Encoders(learner, store, run=run), bank=bank
     )
 
 

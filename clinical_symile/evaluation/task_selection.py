@@ -1,10 +1,11 @@
 """Select the tasks and missingness patterns of an evaluation, and check that they apply."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatch
 
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.tasks.classification import Classification
+from clinical_symile.config.tasks.diagnostic import DiagnosticTask
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import applicability_problems, read_task
 from clinical_symile.config.tasks.retrieval import Retrieval
@@ -13,7 +14,10 @@ from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError, DefinitionError, Problem
 from clinical_symile.missingness.patterns import Pattern, expand, parse_pattern
 
-EvaluationTask = Retrieval | Classification
+ScoredTask = Retrieval | Classification
+"""A task whose metrics say how good a model is."""
+
+EvaluationTask = ScoredTask | DiagnosticTask
 
 DEFAULT_TASKS = "default"
 """The word for all tasks but those with `default = false`."""
@@ -23,6 +27,14 @@ NOT_APPLICABLE = ("is not applicable to cohort", "is not evaluated under")
 
 TRAINED_ON = "was trained on cohort"
 """The words of every note that a run was trained on another cohort."""
+
+
+def scored_tasks(tasks: Iterable[EvaluationTask]) -> list[ScoredTask]:
+    """Return the tasks whose metrics say how good a model is.
+
+    A diagnostic describes one model: it is not compared, ranked or analyzed further.
+    """
+    return [task for task in tasks if isinstance(task, ScoredTask)]
 
 
 def run_name(task: str, seed: int) -> str:
@@ -37,7 +49,7 @@ def tasks_by_name(
 
     Args:
         catalog: the definitions.
-        patterns: names; patterns with `*` among all retrieval and classification tasks; `default`
+        patterns: names; patterns with `*` among all tasks but those of pretraining; `default`
             for all of these but tasks with `default = false`. `!` before any of them leaves out
             what it matches.
 
@@ -64,8 +76,8 @@ def tasks_by_name(
             if isinstance(task, Pretraining):
                 if by_name:
                     raise DefinitionError(
-                        f"task '{name}' is of kind pretraining; expected retrieval or "
-                        "classification. Train it, then evaluate the run.",
+                        f"task '{name}' is of kind pretraining; expected retrieval, "
+                        "classification or diagnostic. Train it, then evaluate the run.",
                         code="CS-F011",
                     )
                 continue

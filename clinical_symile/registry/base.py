@@ -211,6 +211,15 @@ def describe(name: str, family: Family) -> Description:
     return read_description(_path(name, family), name=name, what=f"{family.what} '{name}'")
 
 
+def literal_of(name: str, family: Family, attribute: str) -> Any:
+    """Return one literal of an object, read from its source; None if it has none.
+
+    Raises:
+        DefinitionError: as `describe`.
+    """
+    return read_literal(_path(name, family), attribute, what=f"{family.what} '{name}'")
+
+
 def _reads(path: str, column: str | None) -> bool:
     """Return True if a metric's literal `columns` names a column; always True for others."""
     if column is None:

@@ -189,6 +189,23 @@ BASELINES = Family(
     group="baselines",
 )
 
+DIAGNOSTICS = Family(
+    "diagnostic",
+    {
+        "agreement": "clinical_symile.evaluation.diagnostics.agreement:Agreement",
+        "conflict": "clinical_symile.evaluation.diagnostics.conflict:Conflict",
+        "dominance": "clinical_symile.evaluation.diagnostics.dominance:Dominance",
+        "gap": "clinical_symile.evaluation.diagnostics.gap:Gap",
+        "harms": "clinical_symile.evaluation.diagnostics.harms:Harms",
+        "health": "clinical_symile.evaluation.diagnostics.health:Health",
+        "importance": "clinical_symile.evaluation.diagnostics.importance:Importance",
+        "mixed_search": "clinical_symile.evaluation.diagnostics.mixed_search:MixedSearch",
+        "structure": "clinical_symile.evaluation.diagnostics.structure:Structure",
+        "transfer": "clinical_symile.evaluation.diagnostics.transfer:Transfer",
+    },
+    group="diagnostics",
+)
+
 RETRIEVAL_METRICS = Family(
     "retrieval metric",
     {
@@ -254,6 +271,7 @@ SECTIONS = Family(
         "cost": "clinical_symile.reporting.sections.cost:COST",
         "decision_curve": "clinical_symile.reporting.sections.decision_curve:DECISION_CURVE",
         "degradation": "clinical_symile.reporting.sections.missingness:DEGRADATION",
+        "diagnostics": "clinical_symile.reporting.sections.diagnostics:DIAGNOSTIC_RESULTS",
         "differences": "clinical_symile.reporting.sections.comparisons:DIFFERENCES",
         "findings": "clinical_symile.reporting.first_screen:FINDING_SENTENCES",
         "geometry": "clinical_symile.reporting.sections.geometry:GEOMETRY",
@@ -304,6 +322,7 @@ FAMILIES: dict[str, Family] = {
     "modalities": MODALITIES,
     "probes": PROBES,
     "baselines": BASELINES,
+    "diagnostics": DIAGNOSTICS,
     "metrics": METRICS,
 }
 """Families by the word that `list` and the entry-point groups use."""

@@ -7,12 +7,11 @@ from typing import Any
 
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.report_file import benchmark_requirements
-from clinical_symile.config.tasks.classification import Classification
+from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import parse_task, read_task
-from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.errors import DataError
-from clinical_symile.evaluation.task_selection import EvaluationTask, with_patterns
+from clinical_symile.evaluation.task_selection import EvaluationTask, scored_tasks, with_patterns
 from clinical_symile.files import lock_folder
 from clinical_symile.registry.names import path_in
 from clinical_symile.registry.run_names import ORACLE
@@ -142,7 +141,8 @@ def load_benchmark(out: Path, *, catalog: Catalog) -> ReportData:
     scored = benchmark_tasks(record, catalog=catalog)
     results, withheld = without_withheld(read_rows(out / "results.jsonl", Result))
     hidden = withheld_patterns(row for run in runs for row in run.results)
-    above_best, tested = results_above_oracle(results, runs, scored, store=store)
+    judged = {task.name: task for task in scored_tasks(scored.values())}
+    above_best, tested = results_above_oracle(results, runs, judged, store=store)
     data = replace(
         read_exact_runs(runs, {name: task_table(task) for name, task in scored.items()}),
         results=results,
@@ -248,7 +248,7 @@ def benchmark_tasks(record: Mapping[str, Any], *, catalog: Catalog) -> dict[str,
             task = read_task(catalog, name)
         else:
             task = parse_task(table, name=name, where=f"{BENCHMARK_FILE}, {name}")
-        if isinstance(task, Retrieval | Classification):
+        if not isinstance(task, Pretraining):
             if problems := wrong_fields(table, {"missingness": list[str]}):
                 raise DataError(
                     f"{BENCHMARK_FILE}, {name}: {'; '.join(problems)}. Run `clinical-symile "

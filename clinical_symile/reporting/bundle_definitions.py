@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from clinical_symile import __version__
+from clinical_symile.config.tasks.diagnostic import DiagnosticTask
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import parse_task, table_digest, task_digest
 from clinical_symile.errors import ClinicalSymileError
@@ -60,6 +61,8 @@ class DefinitionCheck:
             self.problems += error.problems
             return
         assert not isinstance(task, Pretraining), "which has no field `primary`, as this table has"
+        if isinstance(task, DiagnosticTask):
+            return  # has no direction
         direction = primary_metric(task).higher_is_better
         if table["higher_is_better"] != direction:
             self.problems.append(

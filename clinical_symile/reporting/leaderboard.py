@@ -18,6 +18,7 @@ from typing import Any
 from clinical_symile.formatting import join_words
 from clinical_symile.registry.run_names import ORACLE
 from clinical_symile.reporting.report_data import ReportData
+from clinical_symile.reporting.result_lookup import DIAGNOSTIC
 from clinical_symile.reporting.run_facts import RunFacts, run_facts
 from clinical_symile.reporting.text.labels import task_label
 from clinical_symile.stats.multiple_testing import holm
@@ -130,7 +131,8 @@ def rank_bundles(bundles: Sequence[BundleContent]) -> list[QuestionRanking]:
     questions: dict[tuple[str, ...], list[_Entry]] = {}
     for bundle in bundles:
         for row in bundle.data.results:
-            if row.metric == bundle.data.tasks[row.task]["primary"]:
+            task = bundle.data.tasks[row.task]
+            if row.metric == task["primary"] and task["kind"] != DIAGNOSTIC:
                 entry = _Entry(bundle=bundle, row=row)
                 questions.setdefault(entry.question, []).append(entry)
     rankings = []

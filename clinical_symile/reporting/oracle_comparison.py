@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from clinical_symile.config.tasks.classification import Classification
-from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
 from clinical_symile.evaluation.task_metrics import primary_metric
+from clinical_symile.evaluation.task_selection import ScoredTask
 from clinical_symile.registry.run_names import ORACLE
 from clinical_symile.reporting.result_lookup import ResultTable
 from clinical_symile.stats.bootstrap import paired_bootstrap
@@ -22,7 +21,7 @@ _RESAMPLES, _RESAMPLES_PER_TEST = 2000, 100
 def results_above_oracle(
     results: Sequence[Result],
     runs: Sequence[Run],
-    tasks: Mapping[str, Retrieval | Classification],
+    tasks: Mapping[str, ScoredTask],
     *,
     store: CohortStore,
 ) -> tuple[list[Comparison], int]:
@@ -56,7 +55,7 @@ def results_above_oracle(
 
 def _minus_oracle(
     row: Result,
-    task: Retrieval | Classification,
+    task: ScoredTask,
     run: Run,
     oracle: Run,
     *,

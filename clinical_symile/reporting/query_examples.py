@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.candidates import PADDING
 from clinical_symile.data.store import CohortStore
 from clinical_symile.data.store_manifest import is_synthetic
+from clinical_symile.evaluation.task_selection import EvaluationTask
 from clinical_symile.reporting.report_data import QueryExample
 from clinical_symile.tracking.run import Run
 
@@ -19,7 +19,7 @@ _EXAMPLES = 3
 def query_examples(
     store: CohortStore,
     runs: Sequence[Run],
-    tasks: Mapping[str, Retrieval | Classification],
+    tasks: Mapping[str, EvaluationTask],
 ) -> list[QueryExample]:
     """Return the first queries of the first retrieval task; none unless subjects are synthetic."""
     retrieval = [task for task in tasks.values() if isinstance(task, Retrieval)]

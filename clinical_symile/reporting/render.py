@@ -95,7 +95,7 @@ def draw_sections(
                     + unknown_name_message(need, dict.fromkeys(known), what="input"),
                     code="CS-F022",
                 )
-        content = section.draw(**{need: getattr(data, need) for need in section.needs})
+        content = section.draw(**{need: data.section_input(need) for need in section.needs})
         if content is not None:
             panels = [_with_unique_name(panel, used) for panel in content.panels]
             more = [_with_unique_name(panel, used) for panel in content.more]

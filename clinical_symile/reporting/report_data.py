@@ -7,7 +7,13 @@ from typing import Any
 
 from clinical_symile.data.store_manifest import is_synthetic
 from clinical_symile.registry.run_names import ORACLE
-from clinical_symile.reporting.result_lookup import ResultTable, Series, TaskTables, method_series
+from clinical_symile.reporting.result_lookup import (
+    DIAGNOSTIC,
+    ResultTable,
+    Series,
+    TaskTables,
+    method_series,
+)
 from clinical_symile.tracking.analysis_tables import RunAnalysis
 from clinical_symile.tracking.benchmark_tables import (
     MaskAuroc,
@@ -60,7 +66,7 @@ class ReportData:
     Attributes:
         results: of all runs, and of `oracle` where there is one.
         tasks: for each evaluated task: kind, description, primary, higher_is_better; query and
-            target, or inputs and outcome.
+            target, or inputs and outcome. Diagnostics have no higher_is_better.
         comparisons: paired differences between runs.
         losses: each run under each pattern minus the same run with nothing missing.
         seeds: variance over seeds and over subjects, of methods with several seeds.
@@ -138,6 +144,20 @@ class ReportData:
         by_run = {one.run: one for one in self.series}
         by_task = {str(record.get("task")): str(record["name"]) for record in self.runs}
         return {**by_run, **{task: by_run[name] for task, name in by_task.items()}}
+
+    @property
+    def diagnostics(self) -> TaskTables:
+        """The tasks that describe models; no section but their own shows their results."""
+        return {name: task for name, task in self.tasks.items() if task["kind"] == DIAGNOSTIC}
+
+    def section_input(self, name: str) -> Any:
+        """Return what a section needs by this name; `tasks` and `results` without diagnostics."""
+        apart = self.diagnostics
+        if name == "tasks":
+            return {key: task for key, task in self.tasks.items() if key not in apart}
+        if name == "results":
+            return [row for row in self.results if row.task not in apart]
+        return getattr(self, name)
 
     @property
     def has_oracle(self) -> bool:

@@ -15,6 +15,7 @@ from clinical_symile.tracking.rounding import sizes_in_words
 _TRAINED_WITH = {"mcar": "", "mnar": " by value"}
 
 TaskTables = Mapping[str, Mapping[str, Any]]  # definitions of tasks as tables, by name
+DIAGNOSTIC = "diagnostic"  # the kind of task whose results describe a model, see `ReportData`
 
 
 @dataclass(frozen=True)

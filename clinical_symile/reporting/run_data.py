@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 
 from clinical_symile.config.deprecated import PRETRAINING_WORDS
-from clinical_symile.config.tasks.classification import Classification
-from clinical_symile.config.tasks.retrieval import Retrieval
+from clinical_symile.config.tasks.diagnostic import DiagnosticTask
 from clinical_symile.evaluation.task_metrics import primary_metric
+from clinical_symile.evaluation.task_selection import EvaluationTask
 from clinical_symile.formatting import bound_subject_counts
 from clinical_symile.reporting.report_data import ReportData
 from clinical_symile.reporting.result_lookup import TaskTables
@@ -119,9 +119,14 @@ def costs_frame(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[one.name for one in fields(RunCosts)])
 
 
-def task_table(task: Retrieval | Classification) -> dict[str, Any]:
-    """Return a task as a report reads it: its fields, and the direction of its primary metric."""
+def task_table(task: EvaluationTask) -> dict[str, Any]:
+    """Return a task as a report reads it: its fields, and the direction of its primary metric.
+
+    The measures of a diagnostic have no direction by which models are compared.
+    """
     table = task.model_dump(mode="json")
+    if isinstance(task, DiagnosticTask):
+        return table
     return {**table, "higher_is_better": primary_metric(task).higher_is_better}
 
 

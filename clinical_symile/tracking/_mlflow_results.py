@@ -22,7 +22,7 @@ _WHOLE = ("complete", "observed")
 # Of the metrics of a task, the first of these is shown; of all of them, more is better.
 _PREFERRED = ("recall_at_1", "auroc", "mean_reciprocal_rank", "auprc")
 _RETAINED = "retained share"
-_OWN_FOLDERS = ("retrieval/", "classification/")
+_OWN_FOLDERS = ("retrieval/", "classification/", "diagnostic/")
 
 
 def headline_metrics(run: RunSnapshot) -> dict[str, float]:

@@ -12,7 +12,7 @@ METRIC_NAMES, PARAMETERS, TAGS = "names", "parameters", "tags"
 _DIGITS, _MARKS_PER_TAG = 8, 500
 # Copies of version 0.2.0 and earlier have no marks. There, these are a sync's, all parameters are,
 # and no tag but those that a sync sends now.
-_OUR_METRICS = ("classification/", "retrieval/")
+_OUR_METRICS = ("classification/", "diagnostic/", "retrieval/")
 _OUR_NOTE = "| task | modalities | metric |"
 
 

@@ -142,7 +142,7 @@ def task_toml() -> str:
     """Describe every field of a task's file."""
     return _schema_page(
         "Task files",
-        "One TOML file per task below `tasks/`; its path is its name. There are three kinds. "
+        "One TOML file per task below `tasks/`; its path is its name. There are four kinds. "
         "[The guide](../guides/tasks.md) says which task answers which question. With "
         '`extends = "NAME"` a file states only what differs from another task of its kind.',
         list(KINDS.values()),

@@ -22,7 +22,7 @@ def test_tasks_of_one_kind_are_listed_alone():
     retrieval = cs.list_tasks(kind="retrieval")
     assert retrieval
     assert {cs.get_task(name).kind for name in retrieval} == {"retrieval"}
-    kinds = ("pretraining", "retrieval", "classification")
+    kinds = ("pretraining", "retrieval", "classification", "diagnostic")
     assert sum(len(cs.list_tasks(kind=kind)) for kind in kinds) == len(cs.list_tasks())
 
 

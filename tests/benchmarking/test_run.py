@@ -294,7 +294,10 @@ def test_patterns_of_tasks_stand_for_those_that_apply(
     ("pattern", "message"),
     [
         ("retrieval/cxr_given_ecg_lab", "did you mean 'retrieval/cxr_given_ecg_labs'"),
-        ("pretraining/symile", "is of kind pretraining; expected retrieval or classification"),
+        (
+            "pretraining/symile",
+            "is of kind pretraining; expected retrieval, classification or diagnostic",
+        ),
         ("classification/cardiomegaly", "is not applicable to cohort 'synthetic': it codes no"),
         ("nothing/*", r"no task among nothing/\*. `clinical-symile list tasks`"),
     ],

@@ -87,7 +87,7 @@ def test_a_reader_that_has_had_enough_is_no_error():
         ),
         (
             "benchmark benchmark --cohort synthetic --out b --tasks pretraining/symile",
-            "is of kind pretraining; expected retrieval or classification",
+            "is of kind pretraining; expected retrieval, classification or diagnostic",
         ),
         (
             "benchmark benchmark --cohort synthetic --out b "

@@ -12,13 +12,15 @@ from clinical_symile.config.cohort import modality_adapters, read_cohort
 from clinical_symile.config.presets import cohort_names
 from clinical_symile.config.report_file import read_requirements
 from clinical_symile.config.tasks.classification import Classification
+from clinical_symile.config.tasks.diagnostic import DiagnosticTask
 from clinical_symile.config.tasks.pretraining import Pretraining
-from clinical_symile.config.tasks.read import applicability_problems, parse_task, read_task
+from clinical_symile.config.tasks.read import KINDS, applicability_problems, parse_task, read_task
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.missingness.patterns import PATTERN_FORMS, PATTERN_GROUPS, parse_pattern
 from clinical_symile.registry.base import load_object, resolve
 from clinical_symile.registry.families import (
     CLASSIFICATION_METRICS,
+    DIAGNOSTICS,
     ENCODERS,
     FAMILIES,
     MODALITIES,
@@ -56,6 +58,9 @@ def test_a_task_is_read_and_what_it_names_is_there(name: str):
         for encoder in task.encoders.values():
             assert callable(resolve(encoder.name, ENCODERS))
         assert set(task.modalities) <= set(MODALITIES)
+        return
+    if isinstance(task, DiagnosticTask):
+        assert callable(resolve(task.diagnostic.name, DIAGNOSTICS))
         return
     tables = {Retrieval: RETRIEVAL_METRICS, Classification: CLASSIFICATION_METRICS}
     for metric in task.metrics:
@@ -126,10 +131,10 @@ def test_the_examples_on_the_tasks_page_are_tasks():
     tasks = [
         parse_task(table, name="x/y", where="README.md") for table in tables if "kind" in table
     ]
-    assert {task.kind for task in tasks} == {"pretraining", "retrieval", "classification"}
+    assert {task.kind for task in tasks} == {*KINDS}
 
 
-@pytest.mark.parametrize("kind", [Pretraining, Retrieval, Classification])
+@pytest.mark.parametrize("kind", [*KINDS.values()])
 def test_every_field_of_a_task_stands_on_the_tasks_page(kind: type):
     text = (ROOT / "tasks" / "README.md").read_text(encoding="utf-8")
     assert [name for name in kind.model_fields if name not in text] == []

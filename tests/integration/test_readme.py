@@ -38,6 +38,7 @@ PRACTICAL = {
     "docs/guides/cards.md",
     "docs/guides/cluster.md",
     "docs/guides/command_line.md",
+    "docs/guides/diagnostics.md",
     "docs/guides/external_model.md",
     "docs/guides/external_validation.md",
     "docs/guides/mimic_iv.md",

@@ -81,13 +81,16 @@ class EvaluationFields(TaskTable):
         Args:
             family: the metrics for this kind of task.
         """
-        problems = unknown_objects(self.metrics, family)
-        if self.primary not in self.metrics:
-            problems.append(
-                f"primary '{self.primary}' is not one of the metrics: {', '.join(self.metrics)}. "
-                "Add it there, or choose one of them."
-            )
-        return problems
+        return [*unknown_objects(self.metrics, family), *self.primary_problems()]
+
+    def primary_problems(self) -> list[str]:
+        """Return a sentence if `primary` is not one of the metrics."""
+        if self.primary in self.metrics:
+            return []
+        return [
+            f"primary '{self.primary}' is not one of the metrics: {', '.join(self.metrics)}. "
+            "Add it there, or choose one of them."
+        ]
 
 
 def pattern_problems(patterns: Sequence[str], modalities: Sequence[str]) -> list[str]:

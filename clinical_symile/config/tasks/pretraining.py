@@ -93,6 +93,20 @@ class ModalityDropout(TaskTable):
         return [share * self.rates.get(name, self.rate) for name in modalities]
 
 
+class Undersample(TaskTable):
+    """Leave most train subjects of one group out, to study what that does to them.
+
+    Attributes:
+        group: a subgroup of the cohort, such as `sex`.
+        value: the group's level whose subjects are left out.
+        keep: the share of these subjects that stays in the train split.
+    """
+
+    group: str
+    value: str
+    keep: Annotated[float, Field(ge=0, le=1)]
+
+
 class Selection(TaskTable):
     """Model selection: the epoch that is best on the tuning split is kept.
 
@@ -167,6 +181,7 @@ class Pretraining(TaskTable):
             them; the guide to training lists them.
         start: folder of a finished run whose weights the training starts from; its modalities,
             widths and encoders must be the same. By default weights are new.
+        undersample: leaves train subjects of one group out; by default none.
         side: side information that the objective reads; none if it reads embeddings alone.
         settings: up to three other settings to try, each with the fields that it changes, such as
             `{ "objective.temperature" = 0.1 }`. `benchmark --tune` trains the task and each of
@@ -199,6 +214,7 @@ class Pretraining(TaskTable):
     selection: Selection
     recipe: Literal["basic", "strong"] = "basic"
     start: Annotated[str, Field(min_length=1)] | None = None
+    undersample: Undersample | None = None
     side: Side | None = None
     settings: Annotated[tuple[dict[str, Any], ...], Field(max_length=3)] = ()
 

@@ -1,4 +1,4 @@
-"""Read a task's TOML file as `Pretraining`, `Retrieval` or `Classification`."""
+"""Read a task's TOML file as an object of its kind: see `KINDS`."""
 
 import json
 import os
@@ -13,6 +13,7 @@ from clinical_symile.config.definition import read_definition
 from clinical_symile.config.deprecated import PRETRAINING_WORDS
 from clinical_symile.config.overrides import apply_override, parse_override, replace_field
 from clinical_symile.config.tasks.classification import Classification
+from clinical_symile.config.tasks.diagnostic import DiagnosticTask
 from clinical_symile.config.tasks.encoders import without_source
 from clinical_symile.config.tasks.inheritance import resolve_task_table
 from clinical_symile.config.tasks.pretraining import Pretraining
@@ -25,10 +26,15 @@ from clinical_symile.registry.base import unknown_name_message
 from clinical_symile.registry.names import file_name
 from clinical_symile.registry.run_names import is_reserved_name
 
-Task = Pretraining | Retrieval | Classification
+Task = Pretraining | Retrieval | Classification | DiagnosticTask
 # Fields with the values that leave a digest as it was before they existed.
 _LATER_FIELDS = {
-    **dict.fromkeys(("balance", "modality_dropout", "side", "start", "temperature_schedule")),
+    **dict.fromkeys(
+        (
+            *("balance", "modality_dropout", "side", "start", "temperature_schedule"),
+            "undersample",
+        )
+    ),
     "batches": "shuffled",
     "recipe": "basic",
 }
@@ -37,6 +43,7 @@ KINDS: dict[str, type[Task]] = {
     "pretraining": Pretraining,
     "retrieval": Retrieval,
     "classification": Classification,
+    "diagnostic": DiagnosticTask,
 }
 
 
@@ -243,7 +250,9 @@ def table_digest(table: Mapping[str, Any]) -> str:
 
 
 def applicability_problems(
-    task: Retrieval | Classification, modalities: Sequence[str], outcomes: Sequence[str]
+    task: Retrieval | Classification | DiagnosticTask,
+    modalities: Sequence[str],
+    outcomes: Sequence[str],
 ) -> list[str]:
     """Return why a task does not apply to a cohort, a sentence each; empty if it applies.
 
@@ -252,7 +261,7 @@ def applicability_problems(
         modalities: the modalities of the cohort.
         outcomes: the outcomes that the cohort defines.
     """
-    wanted = task.outcomes if isinstance(task, Classification) else ()
+    wanted = () if isinstance(task, Retrieval) else task.outcomes
     problems: list[str] = []
     if absent := [f"'{name}'" for name in task.modalities if name not in modalities]:
         problems.append(f"it has no modality {', '.join(absent)}, only {', '.join(modalities)}.")

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from clinical_symile import __version__
-from clinical_symile.config.tasks.classification import Classification
-from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
 from clinical_symile.evaluation.analysis.modality_contribution import modality_contributions
@@ -21,6 +19,11 @@ from clinical_symile.evaluation.analysis.sample_outcomes import (
 )
 from clinical_symile.evaluation.analysis.selective_prediction import selective_measures
 from clinical_symile.evaluation.analysis.subgroups import subgroup_results
+from clinical_symile.evaluation.task_selection import (
+    EvaluationTask,
+    ScoredTask,
+    scored_tasks,
+)
 from clinical_symile.files import lock_folder
 from clinical_symile.hashing import digest_of
 from clinical_symile.registry.names import path_in
@@ -39,7 +42,7 @@ from clinical_symile.tracking.run import Run
 
 def analyze_run(
     run: Run,
-    tasks: Sequence[Retrieval | Classification],
+    tasks: Sequence[EvaluationTask],
     *,
     store: CohortStore,
     progress: Progress = lambda done, total: None,
@@ -51,7 +54,7 @@ def analyze_run(
 
     Args:
         run: a run that was evaluated on the tasks.
-        tasks: the tasks to analyze.
+        tasks: the tasks to analyze; diagnostics are left out.
         store: the cohort of the evaluation.
         progress: called with tasks done and all tasks.
 
@@ -60,9 +63,10 @@ def analyze_run(
     """
     with lock_folder(run.path):
         check_folder(run.path)
-        digests = {task.name: _digest(run, task.name) for task in tasks}
+        analyzed = scored_tasks(tasks)
+        digests = {task.name: _digest(run, task.name) for task in analyzed}
         saved = _saved_analysis(run)
-        due = [task for task in tasks if run.analysis_digest(task.name) != digests[task.name]]
+        due = [task for task in analyzed if run.analysis_digest(task.name) != digests[task.name]]
         if due:
             made = []
             for number, task in enumerate(due, start=1):
@@ -104,7 +108,7 @@ def _digest(run: Run, task: str) -> str:
     return digest_of(__version__, *rows, *named)
 
 
-def _analyze_task(run: Run, task: Retrieval | Classification, store: CohortStore) -> RunAnalysis:
+def _analyze_task(run: Run, task: ScoredTask, store: CohortStore) -> RunAnalysis:
     scored = load_outcomes(run, task, store)
     risks = merge_analyses(
         made

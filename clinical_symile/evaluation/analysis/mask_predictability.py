@@ -6,11 +6,11 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from clinical_symile.config.tasks.classification import Classification
-from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.masks import Mask, draw_mask
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore
 from clinical_symile.evaluation.fingerprint import expected_fingerprints
+from clinical_symile.evaluation.task_selection import EvaluationTask
 from clinical_symile.metrics.classification import AUROC
 from clinical_symile.missingness.patterns import Pattern, parse_pattern
 from clinical_symile.stats.area_intervals import auroc_estimate
@@ -22,15 +22,15 @@ _CHANCE = 0.5
 
 
 def analyze_masks(
-    tasks: Sequence[Retrieval | Classification],
+    tasks: Sequence[EvaluationTask],
     *,
     store: CohortStore,
     progress: Progress = lambda done, total: None,
 ) -> list[MaskAuroc]:
     """Compute `mask_auroc` for each outcome and each randomly drawn pattern of some tasks.
 
-    Retrieval tasks, outcomes that the cohort does not code, patterns that hide the same from all
-    samples, and masks that cannot be drawn are left out.
+    Tasks without an outcome, outcomes that the cohort does not code, patterns that hide the same
+    from all samples, and masks that cannot be drawn are left out.
 
     Args:
         tasks: the tasks.

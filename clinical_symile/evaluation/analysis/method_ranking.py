@@ -7,8 +7,6 @@ from itertools import combinations
 import numpy as np
 from jaxtyping import Float, Int
 
-from clinical_symile.config.tasks.classification import Classification
-from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.store import CohortStore
 from clinical_symile.evaluation.analysis.sample_outcomes import (
     MethodOutcomes,
@@ -16,6 +14,7 @@ from clinical_symile.evaluation.analysis.sample_outcomes import (
     TaskPattern,
     method_outcomes,
 )
+from clinical_symile.evaluation.task_selection import EvaluationTask
 from clinical_symile.stats.multiple_testing import holm
 from clinical_symile.stats.rank_uncertainty import rank_methods
 from clinical_symile.stats.resampling import RESAMPLES, resample_metric
@@ -36,7 +35,7 @@ _ALL_PATTERNS = "all"
 
 def rank_and_decompose(
     runs: Sequence[Run],
-    tasks: Sequence[Retrieval | Classification],
+    tasks: Sequence[EvaluationTask],
     *,
     store: CohortStore,
     progress: Progress = lambda done, total: None,
@@ -74,7 +73,7 @@ def rank_and_decompose(
 
 
 def compare_methods(
-    runs: Sequence[Run], tasks: Sequence[Retrieval | Classification], *, store: CohortStore
+    runs: Sequence[Run], tasks: Sequence[EvaluationTask], *, store: CohortStore
 ) -> list[MethodComparison]:
     """Compare methods with several seeds, over subjects and seeds together.
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 
 from clinical_symile.config.tasks.classification import Classification
-from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.store import CohortStore
 from clinical_symile.evaluation.analysis.sample_outcomes import (
     SampleOutcomes,
     load_outcomes,
     split_by_outcome,
 )
+from clinical_symile.evaluation.task_selection import EvaluationTask
 from clinical_symile.metrics.decision_curve import net_benefit, net_benefit_difference
 from clinical_symile.stats.multiple_testing import holm
 from clinical_symile.tracking.benchmark_tables import NetBenefitDifference
@@ -23,7 +23,7 @@ COMPARED_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.5)
 
 def net_benefit_differences(
     pairs: Sequence[tuple[Run, Run]],
-    tasks: Sequence[Retrieval | Classification],
+    tasks: Sequence[EvaluationTask],
     *,
     store: CohortStore,
     thresholds: Sequence[float] = COMPARED_THRESHOLDS,

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from clinical_symile.config.tasks.classification import Classification
-from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.store import CohortStore
 from clinical_symile.evaluation.analysis.sample_outcomes import (
     MethodOutcomes,
     SampleOutcomes,
     method_outcomes,
 )
+from clinical_symile.evaluation.task_selection import EvaluationTask
 from clinical_symile.missingness.severities import mechanism_rates, part_curves
 from clinical_symile.stats.estimate import LEVEL
 from clinical_symile.stats.resampling import resample_metric
@@ -36,7 +35,7 @@ _NO_WIDTH = "all resamples give the same value, or too few have one"
 
 def measure_robustness(
     runs: Sequence[Run],
-    tasks: Sequence[Retrieval | Classification],
+    tasks: Sequence[EvaluationTask],
     *,
     store: CohortStore,
     progress: Progress = lambda done, total: None,
@@ -138,7 +137,7 @@ class _Curves:
         )
 
 
-def _chances(runs: Sequence[Run], task: Retrieval | Classification) -> dict[str, float | None]:
+def _chances(runs: Sequence[Run], task: EvaluationTask) -> dict[str, float | None]:
     """Return the chance level of the primary metric under each pattern."""
     return {
         row.missingness: row.chance

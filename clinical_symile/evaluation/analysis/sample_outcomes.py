@@ -8,12 +8,11 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int, Shaped
 
-from clinical_symile.config.tasks.classification import Classification
-from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
 from clinical_symile.evaluation.fingerprint import expected_fingerprints
 from clinical_symile.evaluation.task_metrics import primary_metric
+from clinical_symile.evaluation.task_selection import EvaluationTask, ScoredTask, scored_tasks
 from clinical_symile.metrics.base import Metric
 from clinical_symile.stats.resampling import Weighted, by_weights
 from clinical_symile.tracking.disclosure import withheld_patterns
@@ -38,7 +37,7 @@ class SampleOutcomes:
     """
 
     about: Mapping[str, Any]
-    task: Retrieval | Classification
+    task: ScoredTask
     metric: Metric
     outcome: pd.DataFrame
     tuning: pd.DataFrame | None
@@ -94,9 +93,7 @@ def split_by_outcome(one: SampleOutcomes) -> dict[str | None, SampleOutcomes]:
     return made
 
 
-def load_outcomes(
-    run: Run, task: Retrieval | Classification, store: CohortStore
-) -> dict[str, SampleOutcomes]:
+def load_outcomes(run: Run, task: ScoredTask, store: CohortStore) -> dict[str, SampleOutcomes]:
     """Return the outcomes of a run on a task, by each pattern with a primary result."""
     # As numbers in the same order: text is slow to sort, which every analysis does.
     subjects = np.unique(store.samples["subject"].to_numpy(), return_inverse=True)[1]
@@ -121,7 +118,7 @@ def load_outcomes(
 
 
 def method_outcomes(
-    runs: Sequence[Run], tasks: Sequence[Retrieval | Classification], *, store: CohortStore
+    runs: Sequence[Run], tasks: Sequence[EvaluationTask], *, store: CohortStore
 ) -> MethodOutcomes:
     """Return the outcomes of each method's runs, by task and pattern.
 
@@ -130,7 +127,7 @@ def method_outcomes(
 
     Args:
         runs: trained runs and external models.
-        tasks: the tasks.
+        tasks: the tasks; diagnostics are left out.
         store: the cohort of all.
 
     Raises:
@@ -141,7 +138,7 @@ def method_outcomes(
         (task, pattern) for run in runs for _, task, pattern in withheld_patterns(run.results)
     }
     cells: dict[TaskPattern, dict[str, list[SampleOutcomes]]] = {}
-    for task in tasks:
+    for task in scored_tasks(tasks):
         expected = expected_fingerprints(task, store)
         for run in runs:
             for pattern, one in load_outcomes(run, task, store).items():

@@ -14,7 +14,8 @@ in the hidden slots, each time from a copy of the same state. Nothing may change
 - a probe: its predictions, also where it trains encoders that read a store;
 - a baseline: its predictions. One that learns from all measurements of training samples
   (`learns_from_all`) must not read hidden measurements of the samples that it predicts;
-- a modality: the inputs of encoders, where a pattern hides some of a measurement, such as leads.
+- a modality: the inputs of encoders, where a pattern hides some of a measurement, such as leads;
+- a diagnostic: its measures, and the value of every sample.
 """
 
 import inspect
@@ -31,7 +32,11 @@ from clinical_symile.evaluation.leak_checks.components import (
     objective_leaks,
 )
 from clinical_symile.evaluation.leak_checks.modalities import modality_leaks
-from clinical_symile.evaluation.leak_checks.predictions import baseline_leaks, probe_leaks
+from clinical_symile.evaluation.leak_checks.predictions import (
+    baseline_leaks,
+    diagnostic_leaks,
+    probe_leaks,
+)
 from clinical_symile.models.missing_modality.base import MissingModalityMethod
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.fusion.base import ModalityFusion
@@ -41,6 +46,7 @@ from clinical_symile.registry.families import (
     AUGMENTATIONS,
     BALANCES,
     BASELINES,
+    DIAGNOSTICS,
     ENCODERS,
     FUSIONS,
     KERNELS,
@@ -98,6 +104,10 @@ LEAK_CHECKS: Mapping[str, tuple[Mapping[str, str], str]] = {
         MODALITIES,
         "inputs, where a pattern hides analytes, leads, a segment or a region: hidden numbers are "
         "as if not recorded",
+    ),
+    "diagnostic": (
+        DIAGNOSTICS,
+        "measures, and the value of every sample that they are computed from",
     ),
     "metric": (
         METRICS,
@@ -162,6 +172,8 @@ def _kind(component: Any, name: str) -> tuple[str, Callable[[Any], Iterator[str]
         if hasattr(made, "learns_from_all"):
             return "a baseline", baseline_leaks
         return "a probe", probe_leaks
+    if hasattr(component, "measure"):
+        return "a diagnostic", diagnostic_leaks
     if callable(component) and "generator" in inspect.signature(made.__call__).parameters:
         return "an augmentation", augmentation_leaks
     forward = getattr(component, "forward", None)
@@ -173,7 +185,7 @@ def _kind(component: Any, name: str) -> tuple[str, Callable[[Any], Iterator[str]
         return "an encoder", encoder_leaks
     raise DefinitionError(
         f"{name}: a {made.__name__}; expected an objective, a fusion, a missing-modality "
-        "method, an encoder, an adapter, an augmentation, a probe, a baseline or a modality. "
-        "Name one of these.",
+        "method, an encoder, an adapter, an augmentation, a probe, a baseline, a modality or a "
+        "diagnostic. Name one of these.",
         code="CS-M021",
     )

@@ -14,7 +14,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from clinical_symile.config.component import ComponentConfig
 from clinical_symile.config.tasks.classification import Classification
+from clinical_symile.config.tasks.diagnostic import DiagnosticTask
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import parse_task
 from clinical_symile.data.embeddings import Embeddings
@@ -172,6 +174,29 @@ def toy_classification() -> Classification:
     made = parse_task(table, name="classification/leak-check", where="leak-check")
     assert isinstance(made, Classification)
     return made
+
+
+def toy_diagnostic() -> DiagnosticTask:
+    """Return a task that examines the toy modalities, with a toy outcome and a probe."""
+    table: dict[str, Any] = {
+        "kind": "diagnostic",
+        "description": "Examine toy embeddings.",
+        "inputs": list(TOY_MODALITIES),
+        "split": "held_out",
+        "missingness": ["observed"],
+        "metrics": ["cross_uniformity"],
+        "primary": "cross_uniformity",
+        "diagnostic": {"name": "health"},
+    }
+    made = parse_task(table, name="diagnostic/leak-check", where="leak-check")
+    assert isinstance(made, DiagnosticTask)
+    # For a diagnostic that reads predictions; `health` reads none.
+    return made.model_copy(
+        update={
+            "outcome": TOY_OUTCOME,
+            "probe": ComponentConfig.model_validate({"name": "logistic", "strengths": [1.0]}),
+        }
+    )
 
 
 def toy_pretraining(*, supervised: bool = False) -> Pretraining:

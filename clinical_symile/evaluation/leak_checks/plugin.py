@@ -12,7 +12,7 @@ from clinical_symile.registry.families import FAMILIES
 
 _LEAK_CHECKED = (
     *("objectives", "fusion", "missing_modality", "encoders", "probes", "baselines"),
-    "modalities",
+    *("modalities", "diagnostics"),
 )
 
 

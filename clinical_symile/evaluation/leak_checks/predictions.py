@@ -1,4 +1,4 @@
-"""Find leaks of what predicts outcomes: probes and baselines.
+"""Find leaks of what predicts outcomes, probes and baselines, and of diagnostics.
 
 A prediction must not change with the content of hidden slots, with the other samples of the
 request, with the outcome of the predicted samples, or with whether hidden measurements exist.
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.evaluation.baselines.base import BaselineInputs
+from clinical_symile.evaluation.diagnostics.base import DiagnosticInputs
 from clinical_symile.evaluation.leak_checks._comparison import (
     differences,
     factory,
@@ -25,6 +26,7 @@ from clinical_symile.evaluation.leak_checks.fixtures import (
     TOY_OUTCOME,
     TOY_SPLITS,
     toy_classification,
+    toy_diagnostic,
     toy_embeddings,
     toy_labelled_rows,
     toy_labels,
@@ -32,6 +34,7 @@ from clinical_symile.evaluation.leak_checks.fixtures import (
     toy_store,
 )
 from clinical_symile.evaluation.predictors.base import Request
+from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
 from clinical_symile.evaluation.probes.base import (
     EmbeddedSamples,
     Encoders,
@@ -39,6 +42,7 @@ from clinical_symile.evaluation.probes.base import (
     ProbeInputs,
 )
 from clinical_symile.missingness.patterns import parse_pattern
+from clinical_symile.objectives.clip import Clip
 from clinical_symile.training.learner import build_learner
 
 _PREDICTED = np.flatnonzero(TOY_SPLITS == "held_out")
@@ -129,6 +133,36 @@ def baseline_leaks(component: Any) -> Iterator[str]:
         measured,
     )
     yield from differences(next_prediction, values, present)
+
+
+def diagnostic_leaks(component: Any) -> Iterator[str]:
+    """Yield a sentence for each leak of a diagnostic.
+
+    Args:
+        component: a diagnostic, or a class that is made without arguments.
+    """
+    make = factory(component)
+    values, present = toy_embeddings(TOY_DIM, samples=len(TOY_SPLITS))
+    # They tell a little of the outcome, so that what a modality contributes is defined.
+    values[:, :, 0] += torch.from_numpy(toy_labels(len(TOY_SPLITS)))[:, None]
+    available = present.numpy()
+    store = toy_store(np.zeros((*available.shape, TOY_ANALYTES)), available)
+    request = Request(
+        toy_diagnostic(), _PREDICTED, available[_PREDICTED], parse_pattern("observed")
+    )
+
+    def measured(slots: Tensor) -> dict[str, Tensor]:
+        embeddings = Embeddings(slots, present, TOY_MODALITIES, torch.arange(len(slots)))
+        model = EmbeddingPredictor(embeddings, Clip(), store)
+        found: dict[str, Tensor] = {}
+        for one in make().measure(DiagnosticInputs(request, model, store)):
+            arrays = [one.columns[name] for name in one.metric.columns]
+            found[f"the measure '{one.metric.name}'"] = _as_tensor(one.metric.compute(*arrays))
+            for name, column in one.columns.items():
+                found[f"the value '{name}' of a sample"] = _as_tensor(np.nan_to_num(column, nan=-9))
+        return found
+
+    yield from differences(measured, values, present)
 
 
 def _prediction_leaks(

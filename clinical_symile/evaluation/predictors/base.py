@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from clinical_symile.config.tasks.classification import Classification
+from clinical_symile.config.tasks.diagnostic import DiagnosticTask
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.masks import draw_mask
@@ -14,7 +15,7 @@ from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore
 from clinical_symile.missingness.patterns import Pattern
 
-TaskT = TypeVar("TaskT", bound=Retrieval | Classification)
+TaskT = TypeVar("TaskT", bound=Retrieval | Classification | DiagnosticTask)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -22,7 +23,7 @@ class Request(Generic[TaskT]):
     """Samples of which a task needs scores or probabilities.
 
     Attributes:
-        task: the retrieval or classification task.
+        task: the task.
         rows: rows of the store.
         available: True where the model receives a modality; the columns are
             `task.input_modalities`.

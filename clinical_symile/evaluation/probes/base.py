@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.store import CohortStore
+from clinical_symile.tracking.run import Run
 from clinical_symile.training.learner import Learner
 
 
@@ -62,11 +63,13 @@ class Encoders:
         learner: the run's weights; a probe works on a copy.
         store: the cohort whose rows they encode; a probe must read only what is available.
         applied: the cohort of the samples to predict, if it is another one.
+        run: the run that trained them; None if unknown.
     """
 
     learner: Learner
     store: CohortStore
     applied: CohortStore | None = None
+    run: Run | None = None
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clinical_symile.errors import DefinitionError
-from clinical_symile.formatting import join_words
+from clinical_symile.formatting import capitalize_first, join_words
 from clinical_symile.missingness.patterns import Pattern, parse_pattern
 from clinical_symile.registry.base import Family, describe
 from clinical_symile.registry.families import (
     BASELINES,
+    DIAGNOSTICS,
     METRICS,
     MISSING_MODALITY_METHODS,
     MODALITIES,
@@ -47,6 +48,11 @@ def objective_label(name: str) -> str:
 def baseline_label(name: str) -> str:
     """Return the display name of a baseline; the name itself if it is unknown."""
     return _display_name(name, BASELINES) or name
+
+
+def diagnostic_label(name: str) -> str:
+    """Return the display name of a diagnostic; of `package.module:Name` the last part."""
+    return _display_name(name, DIAGNOSTICS) or name.rpartition(":")[2]
 
 
 def metric_label(name: str) -> str:
@@ -160,4 +166,7 @@ def task_label(name: str, task: Mapping[str, Any]) -> str:
     if task["kind"] == "classification":
         inputs = join_words([modality_label(m) for m in task["inputs"]])
         return f"Predict {outcome_label(task['outcome'])} from {inputs}"
+    if task["kind"] == "diagnostic":
+        inputs = join_words([modality_label(m) for m in task["inputs"]])
+        return f"{capitalize_first(diagnostic_label(task['diagnostic']['name']))} of {inputs}"
     return name

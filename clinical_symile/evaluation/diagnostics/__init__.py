@@ -1,0 +1,1 @@
+"""Diagnostics: how a model represents and uses its modalities."""
