@@ -1,7 +1,6 @@
 """Train a run: set up, loop over epochs and steps, and write each epoch."""
 
 import math
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -27,7 +26,12 @@ from clinical_symile.tracking.costs import COSTS
 from clinical_symile.tracking.provenance import now
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.checkpoint import save_epoch
-from clinical_symile.training.cluster import PROCESS_VARIABLES, join_processes
+from clinical_symile.training.cluster import (
+    join_processes,
+    leave_finished_training,
+    leave_processes,
+    require_processes,
+)
 from clinical_symile.training.costs import TrainingCosts, count_step_alone
 from clinical_symile.training.determinism import deterministic_algorithms
 from clinical_symile.training.model_selection import selection_metric, tuning_metrics
@@ -90,11 +94,11 @@ def train(
     """
     check_run_name(run.name, where=str(run.path), advice="Give another name with --name.")
     processes = devices * nodes
-    join_processes(processes, nodes)
+    join_processes(processes)
     with lock_folder(run.path):
         check_folder(run.path)
         record = read_or_new_record(run, task, store, seed=seed, deterministic=deterministic)
-        if "finished" in record:
+        if not _is_left_to_train(record, processes, nodes):
             return run
         record |= {} if run.history else start_record(task, store)
         method = missing_modality_method(task.missing_modality)
@@ -126,6 +130,16 @@ def train(
                 record |= {"start": {**record["start"], "new": list(training.begun_anew)}}
             _train_epochs(training, run, record, costs, on_epoch=on_epoch, progress=progress)
     return run
+
+
+def _is_left_to_train(record: Mapping[str, Any], processes: int, nodes: int) -> bool:
+    """Return False for a finished run, in the first process of several: the others end."""
+    if "finished" not in record:
+        require_processes(processes, nodes)
+        return True
+    if processes > 1:
+        leave_finished_training()
+    return False
 
 
 def _train_epochs(
@@ -226,7 +240,4 @@ def _end_other_processes(fabric: Fabric) -> None:
     if fabric.world_size == 1:
         return
     torch.distributed.destroy_process_group()
-    if not fabric.is_global_zero:
-        raise SystemExit(0)
-    for name in PROCESS_VARIABLES:
-        os.environ.pop(name, None)
+    leave_processes(is_first=fabric.is_global_zero)

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from clinical_symile.benchmarking.launchers import worker
 from clinical_symile.benchmarking.launchers.job import Job, read_outcome
-from clinical_symile.benchmarking.launchers.worker import run_job, run_worker
+from clinical_symile.benchmarking.launchers.worker import execute, run_job, run_worker
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.tasks.read import read_task
 from clinical_symile.data.store import CohortStore
@@ -15,6 +16,7 @@ from clinical_symile.evaluation.analysis.analyze import analyze_run
 from clinical_symile.evaluation.runner import evaluate_run
 from clinical_symile.files import lock_folder
 from clinical_symile.tracking.run import Run
+from clinical_symile.training.cluster import PROCESS_VARIABLES
 from clinical_symile.training.train import train
 from tests.helpers.launched import job_named
 from tests.helpers.quick import with_few_resamples_everywhere
@@ -134,6 +136,24 @@ def test_a_further_process_of_a_training_writes_no_outcome(
         monkeypatch.setenv(name, value)
     assert run_job(job.file)
     assert read_outcome(job) is None
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_the_first_process_alone_evaluates_a_run_that_was_trained_before_a_retry(
+    rank: str, job: Job, synthetic_store: CohortStore, monkeypatch: pytest.MonkeyPatch
+):
+    train(job.pretraining[0], store=synthetic_store, run=job.run, seed=1, accelerator="cpu")
+    evaluated: list[Run] = []
+    monkeypatch.setattr(worker, "evaluate_run", lambda run, *_, **__: evaluated.append(run))
+    places = {"SLURM_NTASKS": "2", "SLURM_PROCID": rank, "SLURM_LOCALID": "0"}
+    for name in PROCESS_VARIABLES:
+        monkeypatch.setenv(name, "")  # so that it is restored
+        monkeypatch.delenv(name)
+    for name, value in {**places, "SLURM_NODEID": rank}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) if rank == "1" else nullcontext():
+        execute(replace(job, nodes=2))
+    assert len(evaluated) == (rank == "0")
 
 
 def test_the_only_job_decides_the_status(tmp_path: Path):
