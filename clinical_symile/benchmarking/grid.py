@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from clinical_symile.benchmarking.comparisons import current_rows
 from clinical_symile.benchmarking.estimate import TaskNeeds
-from clinical_symile.benchmarking.launchers.base import Launcher, LaunchOptions
+from clinical_symile.benchmarking.launchers.base import WITHOUT_VARIABLES, Launcher, LaunchOptions
 from clinical_symile.benchmarking.launchers.job import Job, JobKind
 from clinical_symile.benchmarking.launchers.schedule import run_jobs
 from clinical_symile.benchmarking.settings import (
@@ -25,7 +25,7 @@ from clinical_symile.tracking.mlflow import sync_run
 from clinical_symile.tracking.progress import ProgressBar
 from clinical_symile.tracking.run import Run
 from clinical_symile.tracking.snapshot import sqlite_path
-from clinical_symile.tracking.tracking_uri import tracking_uri
+from clinical_symile.tracking.tracking_uri import server_without_login, tracking_uri
 
 
 def run_grid(
@@ -85,6 +85,17 @@ def run_grid(
         raise ClinicalSymileError(*problems, summary, code="CS-R030")
 
 
+def _workers_can_sync(launcher: str, out: Path) -> bool:
+    """Return True if each job copies its run to MLflow; else this process does, run by run.
+
+    A database on a disk that machines share is written by this process alone. The login of a server
+    is handed to no engine that would keep it.
+    """
+    if launcher == WITHOUT_VARIABLES:
+        return server_without_login(out) is not None
+    return launcher == "local" or sqlite_path(tracking_uri(out)) is None
+
+
 class _Grid:
     """The jobs of a plan; what was done before is left out."""
 
@@ -100,8 +111,7 @@ class _Grid:
         self._plan, self._tasks, self._store, self._out = plan, tasks, store, out
         self._options, self._needs = options, needs
         self._chosen: dict[str, Pretraining] = {}
-        # A database on a disk that machines share is written by this process alone.
-        self._workers_sync = options.launcher == "local" or sqlite_path(tracking_uri(out)) is None
+        self._workers_sync = _workers_can_sync(options.launcher, out)
 
     @property
     def n_runs(self) -> int:

@@ -7,10 +7,12 @@ from pathlib import Path
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 from clinical_symile.tracking.run import Run
-from clinical_symile.tracking.snapshot import sqlite_uri
+from clinical_symile.tracking.snapshot import sqlite_path, sqlite_uri
 
 REDACTED = "***"
 _VARIABLE = "MLFLOW_TRACKING_URI"
+# With these, MLflow and its client for Databricks log in.
+_LOGIN_VARIABLES = ("MLFLOW_TRACKING_", "DATABRICKS_")
 _LOCAL = ("sqlite:", "file:")
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 # scheme://user:password@host:port/path?query#fragment, with no further "@" anywhere.
@@ -110,6 +112,20 @@ def _is_mistyped(uri: str) -> bool:
     is_path = (uri.startswith("/") and not uri.startswith("//")) or _DRIVE.match(uri)
     before, at, _ = uri.partition("@")
     return bool(at) and ":" in before and not is_path and not uri.startswith(_LOCAL)
+
+
+def server_without_login(out: Path) -> str | None:
+    """Return the address of a tracking server to which anybody may send; None if there is none.
+
+    Args:
+        out: as for `tracking_uri`.
+    """
+    uri = tracking_uri(out)
+    logs_in = without_credentials(uri) != uri or any(
+        name.startswith(_LOGIN_VARIABLES) and _SECRET_VARIABLE.search(name) and value
+        for name, value in os.environ.items()
+    )
+    return None if logs_in or sqlite_path(uri) is not None else uri
 
 
 def can_be_redacted(uri: str) -> bool:

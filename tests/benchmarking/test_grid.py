@@ -222,3 +222,22 @@ def test_a_database_beside_the_benchmark_is_written_by_one_process_on_a_cluster(
     run(keep, options=LaunchOptions(launcher="elsewhere"))
     assert not any(syncs)
     assert sent[:2] == ["symile-0", "clip-0"]
+
+
+@pytest.mark.parametrize("password", [None, "secret"])
+def test_tasks_of_ray_copy_to_a_server_unless_it_needs_a_login(
+    password: str | None, run: Start, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(grid, "sync_run", lambda run, **_: SyncResult())
+    syncs: dict[str, bool] = {}
+
+    def keep(job: Job) -> None:
+        syncs[job.name] = job.sync
+        finish(job)
+
+    monkeypatch.delenv("MLFLOW_TRACKING_PASSWORD", raising=False)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow:5000")
+    if password:
+        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", password)
+    run(keep, options=LaunchOptions(launcher="ray", threads=1))
+    assert syncs["symile-0"] == (password is None)

@@ -17,6 +17,8 @@ LAUNCHERS: Mapping[str, str] = {
 
 SEVERAL_MACHINES = "slurm"
 """The launcher that starts one training on several machines."""
+WITHOUT_VARIABLES = "ray"
+"""The launcher whose jobs may run on a machine that does not have this process's variables."""
 
 
 @dataclass(frozen=True, kw_only=True)

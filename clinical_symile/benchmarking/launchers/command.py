@@ -5,6 +5,8 @@ import sys
 from collections.abc import Mapping
 
 from clinical_symile.benchmarking.launchers.job import Job
+from clinical_symile.tracking.offline import OFFLINE_VARIABLES
+from clinical_symile.tracking.tracking_uri import server_without_login
 
 _WORKER = "clinical_symile.benchmarking.launchers.worker"
 # The libraries that compute in threads read these when they are loaded.
@@ -38,3 +40,17 @@ def job_command(job: Job, variables: Mapping[str, str] | None = None) -> list[st
     named = {**worker_environment(job.threads), **(variables or {})}
     settings = [f"{name}={value}" for name, value in named.items()]
     return ["env", *settings, *worker_command(), str(job.file.absolute())]
+
+
+def engine_variables(job: Job) -> dict[str, str]:
+    """Return the variables that a job needs on a machine that does not have those of this process.
+
+    They may be shown and kept by an engine, so that none of them holds a secret. With a tracking
+    server that needs a login, the job copies nothing, and its address is left out.
+
+    Args:
+        job: the job.
+    """
+    offline = {name: os.environ[name] for name in OFFLINE_VARIABLES if name in os.environ}
+    server = server_without_login(job.out)
+    return offline if server is None else {**offline, "MLFLOW_TRACKING_URI": server}

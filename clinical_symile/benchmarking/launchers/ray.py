@@ -10,7 +10,7 @@ from clinical_symile.benchmarking.launchers.base import (
     LaunchOptions,
     requested_memory_bytes,
 )
-from clinical_symile.benchmarking.launchers.command import job_command
+from clinical_symile.benchmarking.launchers.command import engine_variables, job_command
 from clinical_symile.benchmarking.launchers.job import Job
 from clinical_symile.errors import ClinicalSymileError, DefinitionError
 from clinical_symile.registry.extras import missing_extra
@@ -53,6 +53,8 @@ class RayLauncher:
         needs: dict[str, Any] = {"num_cpus": job.threads, "num_gpus": gpus, "max_retries": 0}
         if (memory := requested_memory_bytes(job)) is not None:
             needs["memory"] = memory
+        if variables := engine_variables(job):
+            needs["runtime_env"] = {"env_vars": variables}
         task = self._ray.remote(_command_task()).options(name=job.name, **needs)
         self._running[task.remote(job_command(job))] = job
 

@@ -16,13 +16,15 @@ from clinical_symile.benchmarking.launchers import ray as launcher_module
 from clinical_symile.benchmarking.launchers.base import EndedJob, LaunchOptions
 from clinical_symile.benchmarking.launchers.ray import RayLauncher
 from clinical_symile.errors import ClinicalSymileError, DefinitionError
+from clinical_symile.tracking.offline import OFFLINE_VARIABLES
 from tests.helpers.launched import job_named
 
 LONGEST_S = 120
 WORKER = """
 import os, pathlib, sys, time
 job = pathlib.Path(sys.argv[-1]).parent
-(job / "part").write_text(f"{os.getpid()} {os.getppid()} {os.environ['OMP_NUM_THREADS']}")
+words = os.getpid(), os.getppid(), os.environ["OMP_NUM_THREADS"], os.environ["MLFLOW_TRACKING_URI"]
+(job / "part").write_text(" ".join(map(str, words)))
 (job / "part").rename(job / "ids")
 if job.name == "slow":
     time.sleep(60)
@@ -95,7 +97,8 @@ def faked(monkeypatch: pytest.MonkeyPatch, ray: FakeRay, **engine: str) -> RayLa
 
 
 def test_ray_is_asked_for_threads_gpus_and_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delenv("RAY_USAGE_STATS_ENABLED", raising=False)
+    for name in ("RAY_USAGE_STATS_ENABLED", "MLFLOW_TRACKING_URI", *OFFLINE_VARIABLES):
+        monkeypatch.delenv(name, raising=False)
     ray = FakeRay()
     launcher = faked(monkeypatch, ray, address="10.0.0.1:6379")
     assert ray.begun["address"] == "10.0.0.1:6379"
@@ -122,6 +125,19 @@ def test_ray_is_asked_for_threads_gpus_and_memory(tmp_path: Path, monkeypatch: p
     launcher.close()
     assert len(ray.cancelled) == 1
     assert not ray.begun
+
+
+def test_a_task_has_the_tracking_server_of_this_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for name in OFFLINE_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow:5000")
+    ray = FakeRay()
+    faked(monkeypatch, ray).start(job_named("a", tmp_path))
+    assert ray.asked[0]["runtime_env"] == {
+        "env_vars": {"MLFLOW_TRACKING_URI": "http://mlflow:5000"}
+    }
 
 
 def test_a_lost_task_is_an_ended_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -152,7 +168,10 @@ def test_ray_runs_a_job_and_finds_one_whose_worker_was_killed(
     monkeypatch.setattr(command, "worker_command", lambda: [sys.executable, str(program)])
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setenv("RAY_worker_niceness", "0")  # as other tests
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     launcher = RayLauncher(LaunchOptions(launcher="ray"))
+    # Only now: the workers of a cluster that runs already do not have it.
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow:5000")
     try:
         job, slow = replace(job_named("a", tmp_path), threads=1), job_named("slow", tmp_path)
         for one in (job, slow):
@@ -163,7 +182,7 @@ def test_ray_runs_a_job_and_finds_one_whose_worker_was_killed(
             assert time.monotonic() < begin + LONGEST_S
             found = launcher.ended()
         assert found == [EndedJob(job, "ended with status 3")]
-        assert (job.folder / "ids").read_text().split()[2] == "1"
+        assert (job.folder / "ids").read_text().split()[2:] == ["1", "http://mlflow:5000"]
         while not (slow.folder / "ids").is_file():
             assert time.monotonic() < begin + LONGEST_S
             time.sleep(0.05)
