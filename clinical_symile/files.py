@@ -85,6 +85,10 @@ class FolderBusyError(TimeoutError):
     """Another process writes a folder; the text says who and since when."""
 
 
+class FolderHeldByParentError(FolderBusyError):
+    """The process that started this one writes a folder, and may wait for this one."""
+
+
 def write_file(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file beside its place, flush it to disk, and rename it.
 
@@ -237,7 +241,7 @@ def lock_folder(
         lock.acquire(timeout=0)
     except Timeout:
         if is_held_by_parent(holder):
-            raise FolderBusyError(
+            raise FolderHeldByParentError(
                 f"{folder}: the process that started this one is writing it, so waiting for it may "
                 'never end. In a script, call this under `if __name__ == "__main__":`.'
             ) from None

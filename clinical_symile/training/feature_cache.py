@@ -1,17 +1,19 @@
 """Compute the features of frozen encoders once per store, and keep them beside it.
 
 The folder `<store>.features` has a file for each modality and digest. The digest is that of the
-encoder's definition and frozen weights, of the modality in the store, and of the versions of the
-packages that compute features. The store itself is only read. A file counts only if its checksum
-is known and right, so that half a file is none.
+encoder's definition and frozen weights, of the modality in the store, of the device and of the
+versions of the packages that compute features. The store itself is only read. A file counts only
+if its checksum is known and right, so that half a file is none.
 """
 
 import errno
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from time import monotonic
 
 import numpy as np
 import torch
@@ -21,7 +23,13 @@ from safetensors.numpy import load_file, save_file
 from clinical_symile import __version__
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.data.store import CohortStore
-from clinical_symile.files import lock_folder, write_file
+from clinical_symile.files import (
+    FolderBusyError,
+    FolderHeldByParentError,
+    lock_folder,
+    write_file,
+)
+from clinical_symile.formatting import format_duration
 from clinical_symile.hashing import digest_of
 from clinical_symile.models.adapters.base import FrozenEncoder
 from clinical_symile.models.multimodal import MultimodalEncoder
@@ -33,6 +41,9 @@ from clinical_symile.tracking.progress import log_line
 _FOLDER, _ARRAY = ".features", "features"
 _PACKAGES = ("torch", "torchvision", "monai", "timm", "transformers", "onnxruntime")
 _ROWS_AT_A_TIME = 64
+# When a line first says how far it is, and how often another one does.
+_FIRST_LINE_S, _NEXT_LINE_S = 5.0, 60.0
+_PAUSE_S = 30.0  # the longest wait for another process between two calls of `pause`
 
 
 def reasons_to_encode(task: Pretraining, objective: Objective) -> dict[str, str]:
@@ -55,18 +66,23 @@ def with_features(
     *,
     device: torch.device | str = "cpu",
     without: Mapping[str, str] | None = None,
+    pause: Callable[[], object] = lambda: None,
 ) -> CohortStore:
     """Return a store that holds features in place of the measurements of frozen encoders.
 
     A line on standard error says for each frozen encoder whether its features were kept before, are
-    computed now, or are not used, and why.
+    computed now, or are not used, and why. While they are computed, a line each minute says how
+    many are there and about how long the others take.
 
     Args:
         store: a prepared cohort.
         model: its frozen encoders read features in place of measurements.
         device: where features are computed.
         without: the reason why a modality is read as measured, by modality.
+        pause: called between the parts of a long computation, and while another process has the
+            features' folder, at least each half minute.
     """
+    device = torch.device(device)
     for name, encoder in model.encoders.items():
         if not isinstance(encoder, FrozenEncoder):
             continue
@@ -74,7 +90,7 @@ def with_features(
         if why:
             log_line(f"{name}: features of the frozen encoder are computed in each step: {why}")
         else:
-            store = _replaced(store, name, _features(store, name, encoder, device))
+            store = _replaced(store, name, _features(store, name, encoder, device, pause))
     return store
 
 
@@ -84,9 +100,23 @@ def features_folder(store: CohortStore) -> Path:
     return path.with_name(path.name + _FOLDER)
 
 
-def features_digest(store: CohortStore, modality: str, encoder: FrozenEncoder) -> str:
-    """Compute the digest of what the features of a modality depend on."""
+def features_digest(
+    store: CohortStore,
+    modality: str,
+    encoder: FrozenEncoder,
+    *,
+    device: torch.device | str = "cpu",
+) -> str:
+    """Compute the digest of what the features of a modality depend on.
+
+    Args:
+        store: a prepared cohort.
+        modality: the modality that the encoder reads.
+        encoder: computes the features.
+        device: where it does; on a CPU, with as many threads as PyTorch has now.
+    """
     about = {
+        "device": _device_name(torch.device(device)),
         "modality": store.manifest["modalities"][modality],
         "encoder": encoder.definition,
         "versions": {"clinical-symile": __version__, **dict(map(_version, _PACKAGES))},
@@ -98,6 +128,13 @@ def features_digest(store: CohortStore, modality: str, encoder: FrozenEncoder) -
     ]
     present = store.present[:, store.modalities.index(modality)]
     return digest_of(json.dumps(about, sort_keys=True), present.tobytes(), *frozen)
+
+
+def _device_name(device: torch.device) -> list[str | int]:
+    """Return what the last bits of features depend on: a GPU's name, or a CPU's kernels."""
+    if device.type == "cuda":
+        return [device.type, torch.cuda.get_device_name(device)]
+    return [device.type, torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()]
 
 
 def _version(package: str) -> tuple[str, str | None]:
@@ -136,17 +173,22 @@ def _replaced(
 
 
 def _features(
-    store: CohortStore, name: str, encoder: FrozenEncoder, device: torch.device | str
+    store: CohortStore,
+    name: str,
+    encoder: FrozenEncoder,
+    device: torch.device,
+    pause: Callable[[], object],
 ) -> Float[np.ndarray, "sample feature"]:
     """Return the features of every sample, zero where the modality is missing."""
-    digest, folder = features_digest(store, name, encoder), features_folder(store)
+    digest = features_digest(store, name, encoder, device=device)
+    folder = features_folder(store)
     file = path_in(folder, f"{name}-{digest}", suffix=".safetensors")
     try:
-        with lock_folder(folder):
+        with _locked(folder, pause):
             if _is_kept(file, folder):
                 log_line(f"{name}: features of the frozen encoder were kept before ({file.name})")
                 return load_file(file)[_ARRAY]
-            computed = _computed(store, name, encoder, device)
+            computed = _computed(store, name, encoder, device, pause)
             write_file(file, lambda partial: save_file({_ARRAY: computed}, partial))
             log_line(f"{name}: features of the frozen encoder are kept in {file}")
             return computed
@@ -154,7 +196,29 @@ def _features(
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):  # a store that others share
             raise
         log_line(f"{name}: {folder} cannot be written, so that features are not kept")
-        return _computed(store, name, encoder, device)
+        return _computed(store, name, encoder, device, pause)
+
+
+@contextmanager
+def _locked(folder: Path, pause: Callable[[], object]) -> Iterator[None]:
+    """Lock the folder of features; another process may compute some for hours."""
+    told: list[str] = []
+
+    def tell_once(sentence: str) -> None:
+        if not told:
+            log_line(sentence)
+        told.append(sentence)
+
+    with ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(lock_folder(folder, notify=tell_once, wait_s=_PAUSE_S))
+                break
+            except FolderHeldByParentError:
+                raise
+            except FolderBusyError:
+                pause()
+        yield
 
 
 def _is_kept(file: Path, folder: Path) -> bool:
@@ -168,14 +232,31 @@ def _is_kept(file: Path, folder: Path) -> bool:
 
 
 def _computed(
-    store: CohortStore, name: str, encoder: FrozenEncoder, device: torch.device | str
+    store: CohortStore,
+    name: str,
+    encoder: FrozenEncoder,
+    device: torch.device,
+    pause: Callable[[], object],
 ) -> Float[np.ndarray, "sample feature"]:
     rows = np.flatnonzero(store.present[:, store.modalities.index(name)])
-    log_line(f"{name}: computing features of the frozen encoder for {len(store.samples)} samples")
+    log_line(
+        f"{name}: computing features of the frozen encoder for {len(rows)} samples, before the "
+        "first step and once for every training on this store"
+    )
     encoder.to(device)
     features = np.zeros((len(store.samples), encoder.width), dtype=np.float32)
+    begin, next_line = monotonic(), monotonic() + _FIRST_LINE_S
     for start in range(0, len(rows), _ROWS_AT_A_TIME):
         part = rows[start : start + _ROWS_AT_A_TIME]
         inputs = torch.from_numpy(store.inputs(name, part)).to(device)
         features[part] = encoder.features(inputs).float().cpu().numpy()
+        done = start + len(part)
+        if monotonic() >= next_line and done < len(rows):
+            left = (monotonic() - begin) / done * (len(rows) - done)
+            next_line = monotonic() + _NEXT_LINE_S
+            log_line(
+                f"{name}: features of {done} of {len(rows)} samples are computed; about "
+                f"{format_duration(left)} for the others"
+            )
+        pause()
     return features

@@ -38,6 +38,7 @@ from clinical_symile.training.precision import (
     guard_narrow_convolutions,
 )
 from clinical_symile.training.start import load_start, start_record
+from clinical_symile.training.synchronization import first_process_first
 from clinical_symile.training.temperature import fix_temperature, set_temperature
 
 # The backend of `torch.compile`.
@@ -223,13 +224,12 @@ def _with_features(
 ) -> CohortStore:
     """Return the store that batches are read from; the first process computes and writes first."""
     without = reasons_to_encode(task, learner.objective)
-    made = store
-    if fabric.is_global_zero:
-        made = with_features(store, learner.model, device=fabric.device, without=without)
-    fabric.barrier()
-    if not fabric.is_global_zero:
-        made = with_features(store, learner.model, device=fabric.device, without=without)
-    return made
+    return first_process_first(
+        fabric,
+        lambda pause: with_features(
+            store, learner.model, device=fabric.device, without=without, pause=pause
+        ),
+    )
 
 
 def set_up_alone(task: Pretraining, store: CohortStore, *, seed: int, accelerator: str) -> Training:

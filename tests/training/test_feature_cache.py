@@ -1,8 +1,12 @@
 """Features of frozen encoders: computed once per store, and the same training with and without."""
 
 import json
+import os
 import shutil
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +19,8 @@ from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.data.withheld import WithheldBlocks
 from clinical_symile.evaluation.runner import evaluate_run
+from clinical_symile.files import FolderBusyError, FolderHeldByParentError, lock_folder
+from clinical_symile.formatting import format_duration
 from clinical_symile.models.adapters.base import FrozenEncoder
 from clinical_symile.models.multimodal import build_model
 from clinical_symile.tracking.checksums import changed_files
@@ -28,7 +34,7 @@ from clinical_symile.training.feature_cache import (
 )
 from clinical_symile.training.learner import build_learner
 from clinical_symile.training.train import train
-from tests.helpers.synthetic import tiny
+from tests.helpers.synthetic import TINY, tiny
 from tests.integration.test_pretrained_encoders import retrieval, with_encoder
 
 COMPUTING, KEPT, READ = "computing features", "are kept in", "were kept before"
@@ -170,8 +176,94 @@ def test_the_digest_changes_with_all_that_features_depend_on_and_with_nothing_el
     present = store.present.copy()
     present[0] = ~present[0]
     assert digest(frozen, CohortStore(**{**vars(store), "present": present})) != first
-    monkeypatch.setattr(feature_cache, "__version__", "9")
-    assert digest(frozen) != first
+    with monkeypatch.context() as newer:
+        newer.setattr(feature_cache, "__version__", "9")
+        assert digest(frozen) != first
+    encoder = build_model(frozen, store, seed=0).encoders["cxr"]
+    assert isinstance(encoder, FrozenEncoder)
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(torch, "get_num_threads", lambda: 77)
+        assert digest(frozen) != first
+        elsewhere.setattr(torch.cuda, "get_device_name", lambda device: f"GPU {device.index}")
+        gpus = [features_digest(store, "cxr", encoder, device=f"cuda:{n}") for n in (0, 1)]
+    assert len({first, *gpus}) == 3
+
+
+def test_a_long_computation_says_how_far_it_is_and_how_long_the_others_take(
+    frozen: Pretraining, store: CohortStore, lines: Lines, monkeypatch: pytest.MonkeyPatch
+):
+    n, seconds = int(store.present[:, store.modalities.index("cxr")].sum()), [0.0]
+    monkeypatch.setattr(feature_cache, "_ROWS_AT_A_TIME", 2)
+    monkeypatch.setattr(feature_cache, "monotonic", lambda: seconds[0])
+
+    def pass_time() -> None:
+        seconds[0] += 4.0
+
+    with_features(store, build_model(frozen, store, seed=0), pause=pass_time)
+    first, *some, last = lines()
+    assert f"{COMPUTING} of the frozen encoder for {n} samples, before the first step" in first
+    assert KEPT in last
+    parts = -(-n // 2)
+    assert seconds[0] == 4.0 * parts  # the clock stands still while a part is computed
+    # Lines follow the parts that end after 5 s, and a minute after each line.
+    done = [
+        number for number in range(1, parts) if number == 3 or (number > 3 and number % 15 == 3)
+    ]
+    assert len(some) == len(done) > 1
+    for number, line in zip(done, some, strict=True):
+        left = format_duration(4.0 * (number - 1) / (2 * number) * (n - 2 * number))
+        assert line.endswith(
+            f"features of {2 * number} of {n} samples are computed; about {left} for the others"
+        )
+
+
+def test_whoever_waits_for_anothers_features_says_so_once_and_stays_awake(
+    frozen: Pretraining, store: CohortStore, lines: Lines, monkeypatch: pytest.MonkeyPatch
+):
+    waits, pauses = [0], list[int]()
+
+    @contextmanager
+    def busy_at_first(
+        folder: Path, *, notify: Callable[[str], object], wait_s: float
+    ) -> Iterator[bool]:
+        if waits[0] < 3:
+            waits[0] += 1
+            notify("features: process 7 is writing it")
+            raise FolderBusyError
+        with lock_folder(folder, wait_s=wait_s) as is_inner:
+            yield is_inner
+
+    monkeypatch.setattr(feature_cache, "lock_folder", busy_at_first)
+    model = build_model(frozen, store, seed=0)
+    with_features(store, model, pause=lambda: pauses.append(waits[0]))
+    assert pauses[:3] == [1, 2, 3]
+    assert ["process 7" in line for line in lines()] == [True, False, False]
+
+    def held(*_: object, **__: object) -> None:
+        raise FolderHeldByParentError
+
+    monkeypatch.setattr(feature_cache, "lock_folder", held)
+    with pytest.raises(FolderHeldByParentError):
+        with_features(store, model)
+
+
+@pytest.mark.slow
+def test_the_first_of_two_processes_computes_and_the_other_reads(
+    store: CohortStore, tmp_path: Path
+):
+    settings = [word for one in (*TINY, "encoders.cxr.frozen=true") for word in ("--set", one)]
+    command = [
+        *(sys.executable, "-m", "clinical_symile", "train", "pretraining/symile"),
+        *("--store", str(store.path), "--out", str(tmp_path / "runs"), "--accelerator", "cpu"),
+        *("--devices", "2", *settings),
+    ]
+    environment = {k: v for k, v in os.environ.items() if k not in ("LOCAL_RANK", "WORLD_SIZE")}
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, timeout=300, env=environment
+    )
+    said = [line for line in done.stderr.splitlines() if "features" in line]
+    assert [sum(word in line for line in said) for word in (COMPUTING, KEPT, READ)] == [1, 1, 1]
+    assert Run(tmp_path / "runs" / "symile-0").is_finished
 
 
 def test_what_changes_inputs_keeps_features_from_being_used_and_says_so(
@@ -203,7 +295,7 @@ def test_what_changes_inputs_keeps_features_from_being_used_and_says_so(
 def test_a_place_that_cannot_be_written_is_said_and_training_goes_on(
     frozen: Pretraining, store: CohortStore, lines: Lines, monkeypatch: pytest.MonkeyPatch
 ):
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(feature_cache, "lock_folder", refuse)
