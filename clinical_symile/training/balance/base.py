@@ -145,10 +145,19 @@ def inner_product(left: Gradients, right: Gradients, owners: Sequence[str | None
 
 
 def _averaged(gradients: Gradients, parameters: Sequence[Tensor], group: Group) -> Gradients:
-    """Average a gradient over processes; a parameter that one process uses has one in all."""
+    """Average a gradient over processes; a parameter that one process uses has one in all.
+
+    One that no process uses has none, as in a single process: an optimiser would decay it.
+    """
     assert group is not None
+    counts = [gradient is not None for gradient in gradients]
+    users = torch.tensor(counts, dtype=torch.int32, device=parameters[0].device)
+    dist.all_reduce(users, group=group)
     averaged: Gradients = []
-    for gradient, parameter in zip(gradients, parameters, strict=True):
+    for gradient, parameter, count in zip(gradients, parameters, users.tolist(), strict=True):
+        if not count:
+            averaged.append(None)
+            continue
         whole = torch.zeros_like(parameter) if gradient is None else gradient.contiguous()
         dist.all_reduce(whole, group=group)
         averaged.append(whole / dist.get_world_size(group))

@@ -21,7 +21,7 @@ class OgmGe(Balance):
     The score of a modality is the mean probability that its own head gives to the true class. With
     r, the best score divided by the mean of the others, the gradient of that encoder is multiplied
     by 1 - tanh(strength r) if r > 1. With `noise`, the gradient of each weight matrix of an encoder
-    gets normal noise with the standard deviation of its own numbers.
+    gets normal noise with the standard deviation of its own numbers; a single number has none.
 
     Source: Peng et al., "Balanced Multimodal Learning via On-the-fly Gradient Modulation", CVPR
     2022, https://arxiv.org/abs/2203.15332, for two modalities, from a summary. The mean over the
@@ -73,7 +73,7 @@ class OgmGe(Balance):
             return gradients
         found: Gradients = []
         for gradient, owner in zip(gradients, step.owners, strict=True):
-            if gradient is None or owner is None or gradient.ndim < 2:
+            if gradient is None or owner is None or gradient.ndim < 2 or gradient.numel() < 2:
                 found.append(gradient)
                 continue
             drawn = torch.randn(gradient.shape, generator=step.generator)

@@ -1,17 +1,20 @@
 """What a balance makes of the gradients of a step: known values, properties, and trainings."""
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DefinitionError
+from clinical_symile.objectives.distributed import Group
 from clinical_symile.objectives.outcome import class_divergence, two_classes
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import BALANCES
@@ -98,6 +101,12 @@ def test_the_noise_of_ogm_has_the_spread_of_the_gradient_and_falls_on_matrices_o
     assert noise.std().item() == pytest.approx(3, rel=0.03)
     assert found[1] is gradients[1]
     assert found[2] is matrix
+
+
+def test_a_weight_of_one_number_gets_no_noise():
+    lone: list[Tensor | None] = [torch.tensor([[2.0]])]
+    (found,) = OgmGe().combine(step_of({"total": lone}, ("a",), a=0.5, b=0.5))
+    assert found is lone[0]
 
 
 def test_balgrad_projects_the_task_where_it_conflicts_and_only_there():
@@ -191,6 +200,30 @@ def test_gradients_are_those_of_each_term_and_none_where_a_term_does_not_reach()
     for one, parameter in zip(found, module.parameters(), strict=True):
         torch.testing.assert_close(one, parameter.grad)
     assert inner_product([vector(1, 2), vector(5)], [vector(3, 4), vector(7)], ("a", None)) == 11
+
+
+@pytest.fixture
+def lone_group(tmp_path: Path) -> Iterator[Group]:
+    """A group of processes that has this one alone."""
+    place = (tmp_path / "group").as_uri()
+    dist.init_process_group("gloo", init_method=place, rank=0, world_size=1)
+    yield dist.group.WORLD
+    dist.destroy_process_group()
+
+
+def test_what_no_process_uses_has_no_gradient_and_is_not_decayed(lone_group: Group):
+    module = nn.ModuleDict({"used": nn.Linear(2, 1), "unused": nn.Linear(2, 1)}).double()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    optimiser = torch.optim.AdamW(module.parameters(), lr=0.1, weight_decay=0.5)
+    terms = {"total": module["used"](torch.ones(4, 2, dtype=torch.float64)).sum()}
+    step = step_gradients(
+        module, terms, values={}, scores={}, generator=torch.Generator(), group=lone_group
+    )
+    assert [gradient is None for gradient in step.terms["total"]] == [False, False, True, True]
+    apply_gradients(module, step.terms["total"])
+    optimiser.step()
+    for name, value in module.state_dict().items():
+        assert torch.equal(value, before[name]) == name.startswith("unused"), name
 
 
 def test_an_encoder_and_its_norm_belong_to_their_modality():
