@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -52,6 +52,9 @@ class Supervised(Objective):
             of a population with as many positives as negatives. See `logit_adjustment`.
         agreement: the weight of the divergence of each modality's own prediction from the fused
             one, which gets no gradient from it; 0 for none. The balance `balgrad` uses it.
+        effect: the weight of each modality's effect on the fused prediction, which enters with a
+            minus: the divergence from the prediction after its vectors were exchanged among the
+            samples that have it; 0 for none. The balance `mcr` uses it.
 
     Raises:
         ValueError: an argument is out of range, the fusion does not accept its arguments, or no
@@ -76,11 +79,12 @@ class Supervised(Objective):
         label_weights: Sequence[float] | None = None,
         prior_weight: float = 0.0,
         agreement: float = 0.0,
+        effect: float = 0.0,
     ):
         super().__init__(temperature=None)
         weights = dict(unimodal_weight=unimodal_weight, prior_weight=prior_weight)
         named = {f"label_weights[{place}]": one for place, one in enumerate(label_weights or ())}
-        refuse(at_least(0, agreement=agreement, **weights), positive(**named))
+        refuse(at_least(0, agreement=agreement, effect=effect, **weights), positive(**named))
         self.label_weights = None if label_weights is None else tuple(label_weights)
         self.prior_weight = prior_weight
         if agreement and not unimodal_weight:
@@ -88,7 +92,7 @@ class Supervised(Objective):
                 f"agreement is {agreement} and unimodal_weight 0; expected heads of single "
                 "modalities that can agree. Raise unimodal_weight, or set agreement to 0."
             )
-        self.unimodal_weight, self.agreement = unimodal_weight, agreement
+        self.unimodal_weight, self.agreement, self.effect = unimodal_weight, agreement, effect
         self.fusion_arguments = dict(fusion or {"name": "mean"})
         if "name" not in self.fusion_arguments:
             raise ValueError("fusion has no 'name'; expected one of `list fusion`. Add it.")
@@ -150,6 +154,10 @@ class Supervised(Objective):
         terms = {"fused": self._log_loss(fused, labels[taught], inputs)}
         for name, value in self.fusion.extra_losses(vectors, has).items():
             terms[f"fusion_{name}"] = value
+        if self.effect:
+            whole = inputs.embeddings
+            recorded, rows = whole.available[taught], whole.rows[taught]
+            terms |= self._effects(vectors, has, recorded, rows, fused, generator)
         scores: dict[str, Tensor] = {}
         if self.unimodal_weight:
             recorded = inputs.embeddings.available & is_known[:, None]
@@ -184,6 +192,32 @@ class Supervised(Objective):
             log_odds[known], labels[known], weight=weights, reduction="sum"
         )
         return losses / weights.sum()
+
+    def _effects(
+        self,
+        vectors: Float[Tensor, "sample modality dim"],
+        available: Bool[Tensor, "sample modality"],
+        recorded: Bool[Tensor, "sample modality"],
+        rows: Int[Tensor, " sample"],
+        fused: Float[Tensor, "sample label"],
+        generator: torch.Generator | None,
+    ) -> dict[str, Float[Tensor, ""]]:
+        """Return the effect of each modality that two samples have; what replaces one has none."""
+        found = {}
+        for column, name in enumerate(self.modalities):
+            own = recorded[:, column]
+            count = int(own.sum())
+            if count > 1:
+                # Sorted, since several processes gather a batch in another order than one has it.
+                places = rows[own].argsort()
+                circle = circular_order(count, generator=generator).to(places.device)
+                order = torch.empty_like(places).scatter_(0, places, places[circle])
+                changed = self.head(
+                    self.fusion(exchanged(vectors[own], column, order), available[own])
+                )
+                divergence = class_jensen_shannon(two_classes(changed), two_classes(fused[own]))
+                found[f"effect_{name}"] = -self.effect * divergence.mean()
+        return found
 
     def log_odds(self, embeddings: Embeddings) -> Float[Tensor, "sample label"]:
         """Predict the log odds of each label by the fused heads.
@@ -222,6 +256,44 @@ def class_divergence(
     """Compute the Kullback-Leibler divergence of the left logits' softmax from the right one's."""
     difference = left.log_softmax(dim=-1) - right.log_softmax(dim=-1)
     return (left.softmax(dim=-1) * difference).sum(dim=-1)
+
+
+def class_jensen_shannon(
+    left: Float[Tensor, "*row class"], right: Float[Tensor, "*row class"]
+) -> Float[Tensor, "*row"]:
+    """Compute the Jensen-Shannon divergence of two logits' softmaxes, at most ln 2."""
+    first, second = left.log_softmax(dim=-1), right.log_softmax(dim=-1)
+    middle = torch.logaddexp(first, second) - math.log(2)
+    both = first.exp() * (first - middle) + second.exp() * (second - middle)
+    return both.sum(dim=-1) / 2
+
+
+def circular_order(samples: int, *, generator: torch.Generator | None) -> Int[Tensor, " sample"]:
+    """Draw an order in which each of two samples or more takes the place of another one.
+
+    Each takes that of its neighbour in a random circle of all.
+
+    Args:
+        samples: the number of samples.
+        generator: the source of the draw, on the CPU.
+    """
+    circle = torch.randperm(samples, generator=generator)
+    return torch.empty_like(circle).scatter_(0, circle, circle.roll(-1))
+
+
+def exchanged(
+    z: Float[Tensor, "sample modality dim"], column: int, order: Int[Tensor, " sample"]
+) -> Float[Tensor, "sample modality dim"]:
+    """Return vectors of which one modality's are those of other samples.
+
+    Args:
+        z: the vectors.
+        column: the modality.
+        order: for each sample, the one that it gets the modality's vector of.
+    """
+    columns = list(z.unbind(dim=1))
+    columns[column] = columns[column][order]
+    return torch.stack(columns, dim=1)
 
 
 @torch.no_grad()

@@ -150,6 +150,7 @@ BALANCES = Family(
     "balance",
     {
         "balgrad": "clinical_symile.training.balance.balgrad:BalGrad",
+        "mcr": "clinical_symile.training.balance.mcr:Mcr",
         "mgda": "clinical_symile.training.balance.mgda:Mgda",
         "mlb": "clinical_symile.training.balance.mlb:MultiLossBalance",
         "ogm_ge": "clinical_symile.training.balance.ogm_ge:OgmGe",

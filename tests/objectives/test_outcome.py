@@ -17,7 +17,12 @@ from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.evaluation.leak_checks.components import objective_leaks
 from clinical_symile.objectives.inputs import ObjectiveInput
-from clinical_symile.objectives.outcome import Supervised
+from clinical_symile.objectives.outcome import (
+    Supervised,
+    circular_order,
+    class_jensen_shannon,
+    exchanged,
+)
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.learner import build_learner, load_learner
 from clinical_symile.training.train import train as train_run
@@ -138,6 +143,99 @@ def test_the_head_of_a_modality_never_reads_what_replaces_it(rng) -> None:
         term = f"unimodal_{name}"
         assert replaced.terms[term] == plain.terms[term]
     assert replaced.terms["fused"] != plain.terms["fused"]
+
+
+def test_the_divergence_of_jensen_and_shannon_has_its_known_values(fixture_f: Tensor) -> None:
+    logits, equal = torch.tensor([1.0, 0.0, -1.0]).double(), torch.zeros(3).double()
+    found = class_jensen_shannon(logits, equal).item()
+    assert found == pytest.approx(0.068711599732, abs=1e-11)
+    order = torch.tensor([1, 2, 3, 0])
+    effects = [
+        class_jensen_shannon(exchanged(fixture_f, column, order).sum(1), fixture_f.sum(1)).mean()
+        for column in range(3)
+    ]
+    known = (0.097085323457, 0.083611919525, 0.054291588744)
+    assert [effect.item() for effect in effects] == pytest.approx(known, abs=1e-11)
+
+
+def test_effects_are_those_of_their_definition_in_loops(rng: np.random.Generator) -> None:
+    objective = connected(Supervised(fusion={"name": "concat"}, effect=0.5))
+    z = unit_batch(rng, 6)
+    inputs = inputs_of(z, AVAILABLE, LABELS)
+    found = objective.training_loss(inputs, group=None, generator=torch.Generator().manual_seed(0))
+    plain = connected(Supervised(fusion={"name": "concat"})).training_loss(inputs, group=None)
+    effects = {name: value.item() for name, value in found.terms.items() if name not in plain.terms}
+    assert found.total.item() == pytest.approx(plain.total.item() + sum(effects.values()))
+    drawn = torch.Generator().manual_seed(0)
+    taught = [0, 1, 2, 4]  # with a known label and a modality
+    for column, name in enumerate(("cxr", "ecg", "labs")):
+        own = [i for i in taught if AVAILABLE[i, column]]
+        order = circular_order(len(own), generator=drawn).tolist()
+        values = []
+        for i, j in zip(own, (own[k] for k in order), strict=True):
+            assert i != j
+            mixed = z[i].clone()
+            mixed[column] = z[j, column]
+            before, after = (chances(objective, v, AVAILABLE[i]) for v in (z[i], mixed))
+            for p, q in zip(before, after, strict=True):
+                values.append(entropy((p + q) / 2) - (entropy(p) + entropy(q)) / 2)
+        assert effects[f"effect_{name}"] == pytest.approx(-0.5 * np.mean(values), rel=1e-9)
+
+
+def entropy(chance: float) -> float:
+    """The entropy of a label with this probability, in nats."""
+    return -chance * math.log(chance) - (1 - chance) * math.log(1 - chance)
+
+
+def chances(objective: Supervised, z: Tensor, available: Tensor) -> list[float]:
+    """The probability of each label, of the vectors of one sample."""
+    embeddings = Embeddings(
+        z[None], available[None], ("cxr", "ecg", "labs"), torch.zeros(1, dtype=torch.long)
+    )
+    return objective.log_odds(embeddings)[0].sigmoid().tolist()
+
+
+def test_equal_vectors_and_a_fusion_that_ignores_a_modality_have_no_effect(rng) -> None:
+    z = unit_batch(rng, 6)
+    z[:, 0] = z[0, 0]
+    objective = connected(Supervised(fusion={"name": "lstm"}, effect=1.0))
+    inputs = inputs_of(z, torch.ones_like(AVAILABLE), LABELS)
+    terms = objective.training_loss(inputs, group=None).terms
+    assert terms["effect_cxr"].item() == pytest.approx(0, abs=1e-15)
+    assert -math.log(2) <= terms["effect_ecg"].item() < -1e-9
+    torch.nn.init.zeros_(objective.head.weight)
+    terms = objective.training_loss(inputs, group=None).terms
+    assert [terms[f"effect_{m}"].item() for m in ("cxr", "ecg", "labs")] == pytest.approx([0] * 3)
+
+
+def test_effects_do_not_depend_on_the_order_of_the_batch(rng) -> None:
+    objective = connected(Supervised(fusion={"name": "concat"}, effect=1.0))
+    z, order = unit_batch(rng, 6), torch.tensor([3, 5, 0, 2, 4, 1])
+    found = []
+    for rows in (torch.arange(6), order):
+        embeddings = Embeddings(z[rows], AVAILABLE[rows], ("cxr", "ecg", "labs"), rows)
+        inputs = ObjectiveInput(embeddings, SideInformation(rows, labels=LABELS[rows]))
+        drawn = torch.Generator().manual_seed(0)
+        terms = objective.training_loss(inputs, group=None, generator=drawn).terms
+        found.append({name: value.item() for name, value in terms.items()})
+    assert found[0] == pytest.approx(found[1], rel=1e-12)
+
+
+@pytest.mark.parametrize("samples", [2, 3, 7])
+def test_no_sample_keeps_its_place_in_a_circular_order(samples: int, generator) -> None:
+    for _ in range(20):
+        order = circular_order(samples, generator=generator).tolist()
+        assert sorted(order) == list(range(samples))
+        assert all(place != i for i, place in enumerate(order))
+
+
+def test_a_modality_of_one_sample_has_no_effect_to_measure(rng) -> None:
+    objective = connected(Supervised(effect=1.0))
+    available = torch.ones_like(AVAILABLE)
+    available[1:, 2] = False
+    terms = objective.training_loss(inputs_of(unit_batch(rng, 6), available, LABELS), group=None)
+    assert {"effect_cxr", "effect_ecg"} <= terms.terms.keys()
+    assert "effect_labs" not in terms.terms
 
 
 def test_log_odds_are_those_of_the_fused_head(rng) -> None:

@@ -542,7 +542,7 @@ def test_two_processes_learn_what_one_does_and_leave_one(
         ),
         **{
             name: mlp_task(catalog, "precision=64-true", task=f"pretraining/balance/{name}")
-            for name in ("balgrad", "mlb", "mgda", "ogm_ge")
+            for name in ("balgrad", "mcr", "mlb", "mgda", "ogm_ge")
         },
     }
     first = learn(mlp_task(catalog, "precision=64-true", "epochs=1"), "first")

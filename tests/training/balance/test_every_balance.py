@@ -29,6 +29,7 @@ from clinical_symile.training.balance.base import (
     step_gradients,
     summed,
 )
+from clinical_symile.training.balance.mcr import Mcr
 from clinical_symile.training.balance.mgda import Mgda, shortest_average
 from clinical_symile.training.balance.mlb import MultiLossBalance
 from clinical_symile.training.balance.ogm_ge import OgmGe
@@ -144,6 +145,33 @@ def test_the_divergence_of_classes_has_the_known_values():
     assert two_classes(vector(2)).softmax(dim=1)[0, 1].item() == pytest.approx(
         1 / (1 + math.exp(-2))
     )
+
+
+def test_mcr_gives_an_effect_to_its_encoder_and_the_opposite_to_the_others():
+    owners = ("cxr", "ecg", None)
+    terms: dict[str, list[Tensor | None]] = {
+        "fused": [vector(1), vector(2), vector(3)],
+        "effect_cxr": [vector(10), vector(20), vector(30)],
+        "effect_ecg": [vector(100), None, vector(300)],
+    }
+
+    def combined(cooperation: float) -> list[float]:
+        found = Mcr(cooperation=cooperation).combine(step_of(terms, owners))
+        return [float(one) for one in found if one is not None]
+
+    assert combined(-1.0) == [1 + 10 - 100, 2 - 20, 3]
+    assert combined(0.0) == [1 + 10, 2, 3]
+    assert combined(0.5) == [1 + 10 + 50, 2 + 10, 3]
+
+
+def test_mcr_without_effects_is_the_gradient_of_the_task():
+    terms: dict[str, list[Tensor | None]] = {
+        "fused": [vector(1, 2), None],
+        "unimodal_cxr": [None] * 2,
+    }
+    found = Mcr().combine(step_of(terms, ("cxr", None)))
+    assert found[0] is terms["fused"][0]
+    assert found[1] is None
 
 
 def test_mgda_has_the_known_shortest_average():
@@ -306,6 +334,16 @@ def test_each_balance_has_a_task_that_trains(
         ),
         (OUTCOME, ('balance={name="mlb", best=1}',), "unknown argument 'best'"),
         (OUTCOME, ('balance={name="balgrad"}',), "the objective has agreement = 0"),
+        (
+            OUTCOME,
+            ('balance={name="mcr"}',),
+            "expected the objective 'outcome' with an effect above",
+        ),
+        (
+            "pretraining/balance/mcr",
+            ("balance.cooperation=-2.0",),
+            "cooperation is -2.0; expected a number from -1 to 1",
+        ),
         (OUTCOME, ("objective.agreement=1.0", "objective.unimodal_weight=0.0"), "heads of single"),
         (OUTCOME, ('balance={name="mlbb"}',), "unknown balance 'mlbb'; did you mean 'mlb'"),
     ],
