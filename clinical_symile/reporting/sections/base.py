@@ -14,6 +14,13 @@ from clinical_symile.tracking.results import Result
 
 # How the drawn patterns of a mechanism hide measurements.
 MECHANISM_LABELS = {"mcar": "completely at random", "mnar": "more often by their own values"}
+# What the axis of a curve within a modality counts.
+PART_AXES = {
+    "": "% of values missing",
+    "leads": "% of leads missing",
+    "segment": "seconds of the signal missing",
+    "region": "% of the image covered",
+}
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from clinical_symile.reporting.result_lookup import (
 )
 from clinical_symile.reporting.sections.base import (
     MECHANISM_LABELS,
+    PART_AXES,
     Content,
     ReportPanel,
     Section,
@@ -46,9 +47,6 @@ from clinical_symile.reporting.text.labels import (
     task_label,
 )
 from clinical_symile.tracking.results import Comparison, Result, is_significant
-
-# What the axis of a curve within a modality counts.
-_PARTS = {"": "values", "leads": "leads", "segment": "the signal", "region": "the image"}
 
 
 def draw_degradation(
@@ -193,15 +191,15 @@ def degradation_panels(
     panels = []
     for name, task in tasks.items():
         curves = [
-            _Curve(f"missing {how}", mechanism, "% of each modality missing", "% missing", at)
+            _Curve(f", missing {how}", mechanism, "% of each modality missing", "% missing", at)
             for mechanism, how in MECHANISM_LABELS.items()
             if len(at := _rates(scores.patterns(name), mechanism)) > 1
         ]
         curves += [
             _Curve(
-                part_words(list(curve.patterns.values())[-1]),
+                f" ({part_words(list(curve.patterns.values())[-1])})",
                 curve.name,
-                f"{curve.unit} of {_PARTS[curve.part]} missing",
+                PART_AXES[curve.part],
                 f"{curve.unit} missing",
                 curve.patterns,
             )
@@ -234,7 +232,7 @@ def _degradation_panel(
     metric, at = task["primary"], curve.patterns
     drawn = [(one.family, one.run) for one in series] + [(None, ORACLE)]
     lines = [_band(scores, family, run, name, metric, at) for family, run in drawn]
-    title = f"{task_label(name, task)}, {curve.words}: {metric_label(metric)}"
+    title = f"{task_label(name, task)}{curve.words}: {metric_label(metric)}"
     picture = bands(
         [line for line in lines if line.x],
         name=picture_name("degradation", name, curve.name),

@@ -52,12 +52,12 @@ def test_degradation_within_a_modality_has_a_panel_for_each_kind_of_part():
         for place, pattern in enumerate(patterns)
     )
     segment, region = degradation_panels(scores, tasks=TASKS, series=SERIES)
-    assert segment.title == "Predict died from chest X-ray and ECG, ECG: a segment lost: AUROC"
+    assert segment.title == "Predict died from chest X-ray and ECG (ECG: a segment lost): AUROC"
     assert segment.head == ["run", "0 s missing", "0.5 s missing", "5 s missing"]
     assert [cell[:5] for cell in segment.body[0][1:]] == ["0.800", "0.600", "0.700"]
-    assert "s of the signal missing" in svg_of(segment)
+    assert "seconds of the signal missing" in svg_of(segment)
     assert region.head == ["run", "0 % missing", "25 % missing", "50 % missing"]
-    assert "% of the image missing" in svg_of(region)
+    assert "% of the image covered" in svg_of(region)
     names = {panel.picture.name for panel in (segment, region) if panel.picture is not None}
     assert len(names) == 2
 
