@@ -1,15 +1,25 @@
 """Ways that adapt encoders or read tokens: trained and evaluated from the command line."""
 
+import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from clinical_symile.cli.main import main
+from clinical_symile.config.catalog import Catalog
+from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.data.store import CohortStore
+from clinical_symile.data.training_view import build_training_view
 from clinical_symile.missingness.patterns import every_pattern
 from clinical_symile.tracking.run import Run
-from tests.helpers.synthetic import TINY
+from clinical_symile.training.checkpoint import load_weights
+from clinical_symile.training.train import train
+from tests.helpers.synthetic import TINY, mlp_task
+from tests.training.test_train import TWO_PROCESSES
 
 OBJECTIVES = {
     "symile": "pretraining/symile",
@@ -70,3 +80,40 @@ def test_a_way_is_trained_and_evaluated_under_every_subset(
         assert {refused[key] for key in retrieval} == {"CS-S006"}
     else:
         assert retrieval <= found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["adapted", "projected", "proxies"])
+def test_two_processes_learn_what_one_does(
+    way: str, catalog: Catalog, synthetic_store: CohortStore, tmp_path: Path
+):
+    """In float64 and with one batch of an odd number, so that shares differ."""
+
+    def learn(task: Pretraining, name: str) -> Run:
+        run = Run(tmp_path / name)
+        return train(task, store=synthetic_store, run=run, seed=0, accelerator="cpu")
+
+    overrides = ["precision=64-true", f"missing_modality={way}", "missingness=mcar-30"]
+    if WAYS[way]:
+        first = learn(mlp_task(catalog, "precision=64-true", "epochs=1"), "first")
+        overrides.append(f"start={first.path}")
+    task = mlp_task(catalog, *overrides, "epochs=2")
+    rows = len(build_training_view(task, synthetic_store, seed=0, min_modalities=2).rows)
+    task = task.model_copy(update={"batch_size": rows - 1 + rows % 2})
+    script, folder = tmp_path / "two.py", tmp_path / "two"
+    script.write_text(TWO_PROCESSES)
+    folder.mkdir()
+    definitions = json.dumps({way: task.model_dump(mode="json", exclude={"name"})})
+    environment = {k: v for k, v in os.environ.items() if k not in ("LOCAL_RANK", "WORLD_SIZE")}
+    subprocess.run(
+        [sys.executable, script, folder, synthetic_store.path, definitions],
+        check=True,
+        timeout=300,
+        env={**environment, "OMP_NUM_THREADS": "1"},
+    )
+    one, two = learn(task, "one"), Run(folder / way)
+    for alone, together in zip(one.history, two.history, strict=True):
+        assert together["loss"] == pytest.approx(alone["loss"], rel=1e-6)
+    alone, together = load_weights(one), load_weights(two)
+    for key, value in alone.items():
+        torch.testing.assert_close(together[key], value, rtol=1e-5, atol=1e-7)

@@ -545,15 +545,6 @@ def test_two_processes_learn_what_one_does_and_leave_one(
             for name in ("balgrad", "mcr", "mlb", "mgda", "ogm_ge")
         },
     }
-    first = learn(mlp_task(catalog, "precision=64-true", "epochs=1"), "first")
-    tasks |= {
-        way: mlp_task(
-            catalog,
-            *("precision=64-true", f"missing_modality={way}", "missingness=mcar-30"),
-            *(() if way == "projected" else (f"start={first.path}",)),
-        )
-        for way in ("adapted", "projected", "proxies")
-    }
     for name, task in tasks.items():
         rows = len(build_training_view(task, synthetic_store, seed=0, min_modalities=2).rows)
         tasks[name] = task.model_copy(update={"batch_size": rows - 1 + rows % 2})
