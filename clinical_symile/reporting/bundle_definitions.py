@@ -10,6 +10,7 @@ from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import parse_task, table_digest, task_digest
 from clinical_symile.errors import ClinicalSymileError
 from clinical_symile.evaluation.task_metrics import primary_metric
+from clinical_symile.reporting.result_lookup import DIAGNOSTIC
 
 # The mark of a run whose definition has file names instead of paths: its digest is another one.
 FOLDERS_LEFT_OUT = "folders_left_out"
@@ -45,6 +46,9 @@ class DefinitionCheck:
         fields = {key: value for key, value in table.items() if key != "higher_is_better"}
         if fields.pop("name", None) != name:
             self.problems.append(f"{file}: has another name.")
+            return
+        if table.get("higher_is_better") is None and fields.get("kind") != DIAGNOSTIC:
+            self.problems.append(f"{file}: has no higher_is_better.")
             return
         digest = table_digest(fields)
         if digest != stated:

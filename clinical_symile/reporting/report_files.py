@@ -21,7 +21,7 @@ from clinical_symile.tracking.results import parse_rows, rows_text
 
 DATA_FILE = "report_data.json"
 _ACTION = "Get the bundle again from its author."
-_TASK_TYPES: Mapping[str, Any] = {"kind": str, "primary": str, "higher_is_better": bool}
+_TASK_TYPES: Mapping[str, Any] = {"kind": str, "primary": str, "higher_is_better": bool | None}
 _TASKS, _JSON, _LINES = "tasks/", ".json", ".jsonl"
 # The table of each field of `ReportData` that is one, with the form of its rows.
 _TABLES: Mapping[str, tuple[str, str]] = {

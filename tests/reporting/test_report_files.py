@@ -77,3 +77,11 @@ def test_files_of_another_form_are_refused(name: str, content: bytes | None, wor
     with pytest.raises(DataError, match=words) as refused:
         read_report_files(files, where="b.zip")
     assert str(refused.value).startswith("b.zip: ")
+
+
+def test_a_diagnostic_comes_back_without_a_direction():
+    table = {"kind": "diagnostic", "primary": "gap", "inputs": ["cxr", "ecg"]}
+    data = replace(shareable_data(DATA), tasks={**DATA.tasks, "diagnostic/gap": table})
+    back = read_report_files(report_files(data), where="b")
+    assert back.tasks["diagnostic/gap"] == {**table, "higher_is_better": None}
+    assert [*back.diagnostics] == ["diagnostic/gap"]
