@@ -67,6 +67,8 @@ class Embeddings:
         fill: a function of `readable` and `available` that returns the vectors with missing ones
             replaced, where the replacement depends on what is available. It reads available
             vectors alone, so that it is called after everything is hidden. None if there is none.
+        fill_reads_vectors: False if `fill` depends on `available` alone. What it makes then tells
+            nothing of a vector, and a loss may retrieve it as it may retrieve a substitute.
         spread: True if each embedding is a Gaussian: a vector holds its mean, followed by as many
             log variances. Whatever keeps or moves a mean does the same with its variance.
         summary: what a method keeps of each modality's tokens, for `fill`; None if it reads none.
@@ -83,6 +85,7 @@ class Embeddings:
     fill: Callable[[Tensor, Tensor], Tensor] | None = None
     summary: Float[Tensor, "sample modality number"] | None = None
     sets: SetEncodings | None = None
+    fill_reads_vectors: bool = True
 
     def __post_init__(self) -> None:
         if self.spread and self.z.shape[-1] % 2:
@@ -145,6 +148,27 @@ class Embeddings:
         visible = torch.ones_like(self.available)
         visible[:, self.modalities.index(modality)] = False
         return self.with_visible(visible)
+
+    def filled_for(self, target: str) -> "Embeddings":
+        """Return the vectors that a loss retrieves a target with, which have no `fill` any more.
+
+        Replacements are made as for a score: without the target. Where the target itself is
+        missing it stays so, unless `fill` reads no vectors. A sample that has nothing but the
+        target is left out.
+        """
+        if self.fill is None:
+            return self
+        column = self.modalities.index(target)
+        query = self.without(target)
+        z, usable = query.with_substitutes()
+        z = z.clone()
+        z[:, column] = torch.where(
+            self.available[:, column, None], self.z[:, column].to(z), z[:, column]
+        )
+        usable = usable & query.available.any(dim=1, keepdim=True)
+        if self.fill_reads_vectors:
+            usable[:, column] &= self.available[:, column]
+        return replace(self, z=z, available=usable, fill=None, summary=None, sets=None)
 
     def take(self, index: Int[Tensor, " taken"]) -> "Embeddings":
         """Return the embeddings of some samples, in the order of `index`."""

@@ -122,12 +122,18 @@ class MultimodalEncoder(nn.Module):
             substitute=torch.stack(substitutes) if substitutes else None,
             spread=self.spread,
             fill=self.fill,
+            fill_reads_vectors=self.fill_reads_vectors,
         )
 
     @property
     def fill(self) -> Callable[[Tensor, Tensor], Tensor] | None:
         """The function that replaces missing embeddings, see `Embeddings`; None without one."""
         return self._filled if isinstance(self.missing_modality, FillingHandler) else None
+
+    @property
+    def fill_reads_vectors(self) -> bool:
+        """False if what replaces missing embeddings depends on availability alone."""
+        return getattr(self.missing_modality, "reads_vectors", True)
 
     def _filled(
         self,
@@ -365,4 +371,5 @@ def _embed_batches(
         substitute=None if substitute is None else substitute.float().cpu(),
         spread=model.spread,
         fill=model.fill,
+        fill_reads_vectors=model.fill_reads_vectors,
     )

@@ -11,6 +11,7 @@ from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.distributed import Group
 from clinical_symile.objectives.infonce import check_reduction, clip_loss
 from clinical_symile.objectives.kernels.base import check_matmul
+from clinical_symile.objectives.replacements import loss_with_replacements
 
 
 class Clip(Objective):
@@ -57,6 +58,28 @@ class Clip(Objective):
         self, share: Embeddings, *, group: Group, generator: torch.Generator | None = None
     ) -> Float[Tensor, ""]:
         """Compute the loss of the whole batch; each process its own rows, nothing is random."""
+        if share.fill is not None:
+            return loss_with_replacements(self, share, group=group, generator=generator)
+        return self._loss(share, group=group)
+
+    def target_loss(
+        self,
+        share: Embeddings,
+        *,
+        target: int,
+        group: Group,
+        generator: torch.Generator | None,
+    ) -> Float[Tensor, ""]:
+        """Compute the loss of the pairs with a modality; see `TargetedObjective`.
+
+        A sum over pairs is halved in the mean over targets, since each pair has two of them.
+        """
+        loss = self._loss(share, group=group, only=target)
+        return loss * (len(share.modalities) / 2) if self.reduction == "sum" else loss
+
+    def _loss(
+        self, share: Embeddings, *, group: Group, only: int | None = None
+    ) -> Float[Tensor, ""]:
         z, available = share.with_substitutes()
         return clip_loss(
             z,
@@ -65,6 +88,7 @@ class Clip(Objective):
             reduction=self.reduction,
             matmul=self.matmul,
             group=group,
+            only=only,
         )
 
     def flops(self, samples: int, *, modalities: int, dim: int) -> float | None:

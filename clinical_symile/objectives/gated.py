@@ -11,8 +11,16 @@ from torch.nn.functional import normalize, softplus
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.objectives.arguments import above, at_least, between_0_and_1, refuse
 from clinical_symile.objectives.base import Objective, as_given, query_columns
+from clinical_symile.objectives.distributed import Group, gather_embeddings
 from clinical_symile.objectives.kernels.scores import own_scores, reduce_scores
-from clinical_symile.objectives.slots import MORE_WITH_TWO, FewSamplesError, other_columns
+from clinical_symile.objectives.loss import Loss
+from clinical_symile.objectives.replacements import loss_with_replacements
+from clinical_symile.objectives.slots import (
+    MORE_WITH_TWO,
+    FewSamplesError,
+    open_slots,
+    other_columns,
+)
 
 _LEAST_TEMPERATURE = 0.1  # of the gates
 _SCORE_CELLS = 2**20  # scores computed at a time
@@ -104,6 +112,29 @@ class GatedSymile(Objective):
             "gate_temperature": float(self._gate_temperature().detach()),
         }
 
+    def distributed_loss(
+        self, share: Embeddings, *, group: Group, generator: torch.Generator | None = None
+    ) -> Float[Tensor, ""] | Loss:
+        """Compute the loss of a batch that several processes share."""
+        if share.fill is not None:
+            return loss_with_replacements(self, share, group=group, generator=generator)
+        return super().distributed_loss(share, group=group, generator=generator)
+
+    def target_loss(
+        self,
+        share: Embeddings,
+        *,
+        target: int,
+        group: Group,
+        generator: torch.Generator | None,
+    ) -> Float[Tensor, ""]:
+        """Compute the cross-entropy of the queries for a modality; see `TargetedObjective`."""
+        with open_slots(gather_embeddings(share, group)) as (z, available):
+            loss = self._target_loss(z, available, target)
+            if loss is None:
+                raise _no_query(len(z))
+            return loss
+
     def batch_loss(
         self,
         z: Float[Tensor, "sample modality dim"],
@@ -112,27 +143,26 @@ class GatedSymile(Objective):
         generator: torch.Generator | None,
     ) -> Float[Tensor, ""]:
         """Average the cross-entropy over the queries of each target, then over targets."""
-        scale = self.logit_scale.to(z.dtype) * z.shape[2] ** ((z.shape[1] - 1) / 2)
-        losses = []
-        for target in range(z.shape[1]):
-            others = other_columns(z.shape[1], target)
-            asked = available[:, target] & available[:, others].any(dim=1)
-            if asked.sum() < 2:
-                continue
-            rows = available[:, target].nonzero()[:, 0]
-            left = self._query_side(z[rows], available[rows], target)
-            right = self._candidate_side(z[rows, target], target)
-            parameters = self._shared(others, z.dtype, scale)
-            found = reduce_scores(_gated_scores, left, right, parameters, only="rows").rows
-            own = own_scores(_gated_scores, left, right, parameters)
-            losses.append((found - own)[asked[rows]].mean())
+        every = [self._target_loss(z, available, target) for target in range(z.shape[1])]
+        losses = [loss for loss in every if loss is not None]
         if not losses:
-            raise FewSamplesError(
-                "a step of Gated Symile needs at least 2 samples with the same modality and "
-                f"another one; this batch of {len(z)} has none.",
-                MORE_WITH_TWO,
-            )
+            raise _no_query(len(z))
         return torch.stack(losses).mean()
+
+    def _target_loss(self, z: Tensor, available: Tensor, target: int) -> Float[Tensor, ""] | None:
+        """Average the cross-entropy over the queries of a target; None for fewer than two."""
+        others = other_columns(z.shape[1], target)
+        asked = available[:, target] & available[:, others].any(dim=1)
+        if asked.sum() < 2:
+            return None
+        scale = self.logit_scale.to(z.dtype) * z.shape[2] ** ((z.shape[1] - 1) / 2)
+        rows = available[:, target].nonzero()[:, 0]
+        left = self._query_side(z[rows], available[rows], target)
+        right = self._candidate_side(z[rows, target], target)
+        parameters = self._shared(others, z.dtype, scale)
+        found = reduce_scores(_gated_scores, left, right, parameters, only="rows").rows
+        own = own_scores(_gated_scores, left, right, parameters)
+        return (found - own)[asked[rows]].mean()
 
     def score(
         self, query: Embeddings, candidates: Float[Tensor, "candidate dim"], *, target: str
@@ -181,6 +211,14 @@ class GatedSymile(Objective):
         neutral = normalize(self.neutral[others].to(dtype), dim=1)
         blend = self.blend_logit.to(dtype).sigmoid()
         return [neutral, blend, self._gate_temperature().to(dtype), scale]
+
+
+def _no_query(samples: int) -> FewSamplesError:
+    return FewSamplesError(
+        "a step of Gated Symile needs at least 2 samples with the same modality and "
+        f"another one; this batch of {samples} has none.",
+        MORE_WITH_TWO,
+    )
 
 
 def _gated_scores(left, right, parameters):

@@ -30,6 +30,7 @@ def clip_loss(
     reduction: str = "mean",
     matmul: str = "highest",
     group: Group = None,
+    only: int | None = None,
 ) -> Float[Tensor, ""]:
     """Compute the cross-entropy of picking a sample's own partner, both ways, over all pairs.
 
@@ -53,6 +54,7 @@ def clip_loss(
         reduction: "mean" or "sum" over the pairs. Symile's authors use the sum.
         matmul: precision of float32 products, see `product_logsumexp`.
         group: processes that each hold a share of the batch, see `distributed`.
+        only: the column of a modality whose pairs alone are computed; by default all are.
 
     Raises:
         ValueError: no pair has two samples, or the reduction or the precision is unknown.
@@ -68,6 +70,8 @@ def clip_loss(
     pairs = []
     with torch.autocast(z.device.type, enabled=False):
         for a, b in combinations(range(z.shape[1]), 2):
+            if only not in (None, a, b):
+                continue
             both, both_all = available[:, [a, b]].all(dim=1), available_all[:, [a, b]].all(dim=1)
             count = int(both_all.sum())
             if count < 2:

@@ -33,8 +33,12 @@ class Negatives(Protocol):
         available: Bool[Tensor, "sample modality"],
         generator: torch.Generator | None,
         group: Group,
+        only: int | None = None,
     ) -> Float[Tensor, ""]:
-        """Average the cross-entropy of the positive combination over anchors."""
+        """Average the cross-entropy of the positive combination over anchors.
+
+        With `only`, the column of a modality, the anchors are of this modality alone.
+        """
         ...
 
     def candidates(self, samples: int, *, modalities: int) -> int:
@@ -62,6 +66,7 @@ class ShuffledNegatives:
         available: Bool[Tensor, "sample modality"],
         generator: torch.Generator | None,
         group: Group,
+        only: int | None = None,
     ) -> Float[Tensor, ""]:
         """See `Negatives`; permutes the whole batch."""
         if generator is None:
@@ -71,7 +76,9 @@ class ShuffledNegatives:
             )
         z, available = gather_slots(z, available, group)
         permutations = draw_permutations(len(z), modalities=z.shape[1], generator=generator)
-        return shuffled_loss(z, scale, permutations.to(z.device), available=available)
+        return shuffled_loss(
+            z, scale, permutations.to(z.device), available=available, only=only
+        )
 
     def candidates(self, samples: int, *, modalities: int) -> int:
         """Return the number of samples."""
@@ -104,17 +111,21 @@ def shuffled_loss(
     permutations: Int[Tensor, "modality other sample"],
     *,
     available: Bool[Tensor, "sample modality"],
+    only: int | None = None,
 ) -> Float[Tensor, ""]:
     """Compute the loss with shuffled negatives, for given permutations.
 
     Candidate j of anchor modality m is the product over the others k of z^k[permutations[m, k, j]].
-    A candidate with a missing member is left out for all samples but its own.
+    A candidate with a missing member is left out for all samples but its own. With `only`, m is
+    that column alone.
     """
     complete = available.all(dim=1).nonzero().squeeze(1)
     own = (torch.arange(len(complete), device=z.device), complete)
     positive = scale * multilinear_products(z[complete].unbind(dim=1))
     losses = []
     for anchor, shuffles in enumerate(permutations):
+        if only not in (None, anchor):
+            continue
         others = [m for m in range(z.shape[1]) if m != anchor]
         slots = list(zip(others, shuffles, strict=True))
         candidates = reduce(torch.mul, [z[shuffle, m] for m, shuffle in slots])
@@ -151,13 +162,14 @@ class CyclicNegatives:
         available: Bool[Tensor, "sample modality"],
         generator: torch.Generator | None,
         group: Group,
+        only: int | None = None,
     ) -> Float[Tensor, ""]:
         """See `Negatives`; nothing is random, and positions are those in the whole batch."""
         z, available = gather_slots(z, available, group)
         complete = available.all(dim=1)
         positive = scale * multilinear_products(z[complete].unbind(dim=1))
         losses = []
-        for anchor in range(z.shape[1]):
+        for anchor in range(z.shape[1]) if only is None else [only]:
             others = [m for m in range(z.shape[1]) if m != anchor]
             candidates = torch.cat(
                 [
@@ -209,6 +221,7 @@ class SingleReplacement:
         available: Bool[Tensor, "sample modality"],
         generator: torch.Generator | None,
         group: Group,
+        only: int | None = None,
     ) -> Float[Tensor, ""]:
         """See `Negatives`; nothing is random."""
         z, available = gather_slots(z, available, group)
@@ -216,7 +229,7 @@ class SingleReplacement:
         slots = z[complete].unbind(dim=1)
         positive = scale * multilinear_products(slots)
         losses = []
-        for target in range(z.shape[1]):
+        for target in range(z.shape[1]) if only is None else [only]:
             query = reduce(torch.mul, slots[:target] + slots[target + 1 :])
             candidates = z[available[:, target], target]
             denominators, _ = product_logsumexp([query, candidates], scale, matmul=self.matmul)

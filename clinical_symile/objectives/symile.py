@@ -26,6 +26,7 @@ from clinical_symile.objectives.negatives import (
     ShuffledNegatives,
     SingleReplacement,
 )
+from clinical_symile.objectives.replacements import loss_with_replacements
 from clinical_symile.objectives.slots import few_complete, prepare_slots
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import KERNELS
@@ -41,6 +42,7 @@ def symile_loss(
     matmul: str = "highest",
     kernel: str = "tiles",
     group: Group = None,
+    only: int | None = None,
 ) -> Float[Tensor, ""]:
     """Compute the cross-entropy of picking a sample's own partners, mean over anchor modalities.
 
@@ -72,6 +74,7 @@ def symile_loss(
         matmul: precision of float32 products, see `product_logsumexp`; "shuffled" ignores it.
         kernel: the kernel of "all": "tiles", or "fused" on a GPU, see `kernels.triton`.
         group: processes that each hold a share of the batch, see `distributed`.
+        only: the column of the one anchor modality that is computed; by default all are.
 
     Raises:
         ValueError: fewer than two complete samples in the batch, "shuffled" without a generator,
@@ -87,7 +90,9 @@ def symile_loss(
         raise few_complete(samples, complete, objective="a Symile step")
     scale = torch.as_tensor(logit_scale, dtype=z.dtype, device=z.device)
     with torch.autocast(z.device.type, enabled=False):
-        return method.loss(z, scale, available=available, generator=generator, group=group)
+        return method.loss(
+            z, scale, available=available, generator=generator, group=group, only=only
+        )
 
 
 @dataclass(frozen=True)
@@ -110,6 +115,7 @@ class AllNegatives:
         available: Bool[Tensor, "sample modality"],
         generator: torch.Generator | None,
         group: Group,
+        only: int | None = None,
     ) -> Float[Tensor, ""]:
         """Average log Σ exp(logits of all candidates) - positive logit over anchors.
 
@@ -140,8 +146,10 @@ class AllNegatives:
 
         positive = scale * multilinear_products(z[complete].unbind(dim=1))
         losses = torch.stack(denominators) - positive  # [modality, anchor]
+        if only is not None:
+            losses = losses[[scarcest, *others].index(only)][None]
         return all_reduce_sum(losses.sum(), group) / (
-            modalities * all_reduce_sum(complete.sum(), group)
+            len(losses) * all_reduce_sum(complete.sum(), group)
         )
 
     def candidates(self, samples: int, *, modalities: int) -> int:
@@ -252,6 +260,29 @@ class Symile(Objective):
 
         Shuffled negatives are drawn from `generator`.
         """
+        if share.fill is not None:
+            return loss_with_replacements(self, share, group=group, generator=generator)
+        return self._loss(share, group=group, generator=generator)
+
+    def target_loss(
+        self,
+        share: Embeddings,
+        *,
+        target: int,
+        group: Group,
+        generator: torch.Generator | None,
+    ) -> Float[Tensor, ""]:
+        """Compute the loss of the anchors of a modality; see `TargetedObjective`."""
+        return self._loss(share, group=group, generator=generator, only=target)
+
+    def _loss(
+        self,
+        share: Embeddings,
+        *,
+        group: Group,
+        generator: torch.Generator | None,
+        only: int | None = None,
+    ) -> Float[Tensor, ""]:
         z, available = share.with_substitutes()
         return symile_loss(
             z,
@@ -262,6 +293,7 @@ class Symile(Objective):
             matmul=self.matmul,
             kernel=self.kernel,
             group=group,
+            only=only,
         )
 
     def score(

@@ -27,6 +27,7 @@ from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.distributed import Group, gather_embeddings
 from clinical_symile.objectives.inputs import ObjectiveInput
 from clinical_symile.objectives.loss import Loss
+from clinical_symile.objectives.replacements import TargetedObjective
 from clinical_symile.objectives.views import EncodedView, View
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import AUGMENTATIONS, OBJECTIVES
@@ -190,6 +191,12 @@ def build_learner(task: Pretraining, store: InputSource, *, seed: int) -> Learne
         made = method.wrap_objective(make, len(task.modalities))
         made.label_names = task.side.labels if task.side is not None else ()
         model = build_model(task, store, seed=seed, spread=made.spread)
+        if model.fill is not None and made.retrieves and not isinstance(made, TargetedObjective):
+            raise ValueError(
+                f"missing_modality '{task.missing_modality}' makes replacements for each target, "
+                "and this loss has no part of one target; expected symile, gated_symile, clip or "
+                'outcome. Choose one of these, or missing_modality = "learned".'
+            )
         made.connect(
             modalities=tuple(task.modalities),
             dim=task.dim,

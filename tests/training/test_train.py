@@ -537,9 +537,12 @@ def test_two_processes_learn_what_one_does_and_leave_one(
             catalog, "precision=64-true", "missing_modality=learned", "missingness=mcar-30"
         ),
         "clip": mlp_task(catalog, "precision=64-true", task="pretraining/clip"),
-        "predicted": mlp_task(
-            catalog, "precision=64-true", "missing_modality=predicted", "missingness=mcar-30"
-        ),
+        **{
+            way: mlp_task(
+                catalog, "precision=64-true", f"missing_modality={way}", "missingness=mcar-30"
+            )
+            for way in ("bank", "mean", "predicted")
+        },
         **{
             name: mlp_task(catalog, "precision=64-true", task=f"pretraining/balance/{name}")
             for name in ("balgrad", "mcr", "mlb", "mgda", "ogm_ge")

@@ -1,4 +1,4 @@
-"""Encoders of images: `[sample, 1, h, w]` with grey levels in [0, 1] → `[sample, dim]`.
+"""Encoders of images: `[sample, 1, h, w]` with gray levels in [0, 1] → `[sample, dim]`.
 
 An encoder is made as `Encoder(shape, dim, ...)`, from the shape of one input, the width of the
 output, and the arguments of a task's `[encoders.<modality>]` table.
@@ -126,7 +126,7 @@ class SmallCnn(PlaceTokens, nn.Module):
 
 @describe_as(
     display_name="ResNet-18",
-    description="The ResNet-18 of torchvision on the grey image, repeated over three channels.",
+    description="The ResNet-18 of torchvision on the gray image, repeated over three channels.",
     source=(
         'He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, '
         "https://arxiv.org/abs/1512.03385"
@@ -135,7 +135,7 @@ class SmallCnn(PlaceTokens, nn.Module):
 def resnet18(
     shape: tuple[int, ...], dim: int, *, weights: str | None = None, tokens: int = 1
 ) -> nn.Module:
-    """Build torchvision's ResNet-18 on the grey image, repeated over three channels.
+    """Build torchvision's ResNet-18 on the gray image, repeated over three channels.
 
     Args:
         shape: `(1, h, w)`.
@@ -183,7 +183,7 @@ def resnet50(
 
 
 class _GrayInput(PlaceTokens, nn.Module):
-    """A network of three-channel images that reads grey ones, on ImageNet's scale."""
+    """A network of three-channel images that reads gray ones, on ImageNet's scale."""
 
     mean: Tensor
     std: Tensor
@@ -218,7 +218,7 @@ def _gray_resnet(
     weights: str | None,
     tokens: int,
 ) -> nn.Module:
-    """Load weights, replace the classification layer, and let the network read grey images."""
+    """Load weights, replace the classification layer, and let the network read gray images."""
     channels = network.fc.in_features
     network = _loaded(network, weights)
     give_places(network, dim, shape[1:], image_grid(tokens))

@@ -18,6 +18,10 @@ class VectorBank(FillingHandler):
     https://arxiv.org/abs/2410.08245; its code, UNITES-Lab/flex-moe at 8c82735, has the MIT licence
     and was read. There it replaces tokens; here it replaces embeddings.
 
+    A contrastive loss reads the vectors of the sets without each target, as scores do. `outcome`
+    reads those of the sets that samples have. The vector of a set that no train sample has, with
+    or without a target, stays that with which its modality began.
+
     Args:
         modalities: the number of modalities, at most 8.
         dim: the width of the embeddings.
@@ -25,6 +29,8 @@ class VectorBank(FillingHandler):
     Raises:
         ValueError: there are too many modalities.
     """
+
+    reads_vectors = False
 
     def __init__(self, modalities: int, dim: int):
         super().__init__(modalities, dim)

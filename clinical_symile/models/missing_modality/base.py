@@ -27,7 +27,7 @@ replacement depends on the other modalities has a `FillingHandler`: it sees embe
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -101,12 +101,18 @@ class FillingHandler(DropModality):
     """A handler whose replacement of a missing embedding depends on what is available.
 
     It has parameters, and gives `fill`. The embeddings are hidden first, so that what it makes in
-    evaluation rests on what the pattern leaves.
+    evaluation rests on what the pattern leaves. A contrastive loss makes replacements for each
+    target anew, without the target; see `objectives.replacements`.
+
+    Attributes:
+        reads_vectors: False if `fill` reads `available` alone.
 
     Args:
         modalities: the number of modalities.
         dim: the width of the embeddings.
     """
+
+    reads_vectors: ClassVar[bool] = True
 
     def fill(
         self,

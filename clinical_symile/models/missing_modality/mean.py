@@ -1,8 +1,7 @@
 """Put the mean of train samples where a modality is missing."""
 
-from functools import partial
-
 import torch
+import torch.distributed as dist
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -12,6 +11,7 @@ from clinical_symile.models.missing_modality.base import (
     Vectors,
     encode_available,
 )
+from clinical_symile.objectives.distributed import all_reduce_sum
 
 _LEAST_SHARE = 0.01  # of a new batch in the running mean
 
@@ -19,8 +19,9 @@ _LEAST_SHARE = 0.01  # of a new batch in the running mean
 class RunningMeans(nn.Module):
     """Replace a missing modality by the mean of what its encoder gives for train samples.
 
-    The mean is over earlier batches: all of the first hundred, and later ones by a running mean in
-    which a new batch has 1 %. It is normalized like an embedding and has no gradient.
+    The mean is over batches, the present one included: all of the first hundred, and later ones by
+    a running mean in which a new batch has 1 %. A batch is that of all processes. The mean is
+    normalized like an embedding and has no gradient.
     """
 
     encodes_available_only = True
@@ -42,21 +43,31 @@ class RunningMeans(nn.Module):
         column: int,
     ) -> tuple[Vectors, Float[Tensor, " dim"]]:
         """See `MissingModalityHandler`."""
-        kept = partial(self._kept, encoder, column)
-        z = encode_available(kept, norm, inputs, available, dim=self.substitute.shape[1])
+        dim = self.substitute.shape[1]
+        total = self.substitute.new_zeros(dim + 1)  # the sum of what is encoded, and the count
+
+        def counted(kept: Tensor) -> Tensor:
+            encoded = encoder(kept)
+            total[:dim] = encoded.detach().to(total.dtype).sum(dim=0)
+            total[dim] = len(encoded)
+            return encoded
+
+        z = encode_available(counted, norm, inputs, available, dim=dim)
+        if self.training:
+            self._move(total, column)
         # A copy: the next batch changes the mean before the gradient of this one is computed.
         return z, norm(self.substitute[column].clone()[None].to(z.dtype))[0]
 
-    def _kept(self, encoder: Encode, column: int, inputs: Tensor) -> Tensor:
-        """Encode available samples, and move the mean towards theirs in training."""
-        encoded = encoder(inputs)
-        if self.training:
-            with torch.no_grad():
-                self.batches[column] += 1
-                share = (1 / self.batches[column]).clamp(min=_LEAST_SHARE)
-                mean = encoded.detach().mean(dim=0).to(self.substitute.dtype)
-                self.substitute[column] += share * (mean - self.substitute[column])
-        return encoded
+    @torch.no_grad()
+    def _move(self, total: Float[Tensor, " dim_and_count"], column: int) -> None:
+        """Move the mean of a modality towards that of the whole batch, which processes share."""
+        whole = all_reduce_sum(total, dist.group.WORLD if dist.is_initialized() else None)
+        count = whole[-1]
+        if count == 0:
+            return
+        self.batches[column] += 1
+        share = (1 / self.batches[column]).clamp(min=_LEAST_SHARE)
+        self.substitute[column] += share * (whole[:-1] / count - self.substitute[column])
 
 
 MEAN = MissingModalityMethod(

@@ -21,8 +21,9 @@ class PredictedVectors(FillingHandler):
 
     The prediction is a network with one hidden layer, of the missing modality. It reads the mean of
     linear functions of the available embeddings, and a learned vector of their set. In training,
-    each embedding that is there is also predicted from the sample's others. The terms of VICReg
-    compare the prediction with it, without a gradient for the embedding that is predicted.
+    each embedding that is there is also predicted: from all of the sample's others, and from the
+    others without each one in turn, since a score replaces modalities without its target. The terms
+    of VICReg compare a prediction with it, without a gradient for the embedding that is predicted.
 
     Source: the joint-embedding prediction of "Missing Modality Prediction for Unpaired Multimodal
     Learning via Joint Embedding of Unimodal Models", ECCV 2024, https://arxiv.org/abs/2407.12616,
@@ -64,19 +65,24 @@ class PredictedVectors(FillingHandler):
         available: Bool[Tensor, "sample modality"],
         norms: Sequence[Callable[[Tensor], Tensor]],
     ) -> Mapping[str, Float[Tensor, ""]]:
-        """Return the mean over modalities of VICReg's terms; none if nothing can be predicted."""
+        """Return the mean of VICReg's terms over predictions; none if nothing can be predicted."""
         read, losses = self._read(z), []
         for column, norm in enumerate(norms):
-            several = available[:, column] & (available.sum(dim=1) > 1)
-            if several.sum() < 2:
-                continue
-            target = z[several, column].detach()
-            found = norm(self._predicted(read[several], available[several], column))
-            scale = target.square().mean().clamp(min=_LEAST_LENGTH).rsqrt()
-            terms = vicreg_terms(scale * found, scale * target)
-            losses.append(
-                terms.invariance + _VARIANCE * terms.variance + _COVARIANCE * terms.covariance
-            )
+            for hidden in range(self.modalities):  # the modality itself: nothing else is hidden
+                kept = available.clone()
+                kept[:, [column, hidden]] = False
+                several = available[:, column] & kept.any(dim=1)
+                if hidden != column:  # else the same prediction as with nothing hidden
+                    several &= available[:, hidden]
+                if several.sum() < 2:
+                    continue
+                target = z[several, column].detach()
+                found = norm(self._predicted(read[several], kept[several], column))
+                scale = target.square().mean().clamp(min=_LEAST_LENGTH).rsqrt()
+                terms = vicreg_terms(scale * found, scale * target)
+                losses.append(
+                    terms.invariance + _VARIANCE * terms.variance + _COVARIANCE * terms.covariance
+                )
         return {"prediction": torch.stack(losses).mean()} if losses else {}
 
     def _read(

@@ -103,8 +103,25 @@ def test_equal_vectors_of_a_bank_are_the_learned_way(
         (gradient,) = torch.autograd.grad(loss, learned)
         losses.append(loss)
         gradients.append(gradient if way == "learned" else gradient.sum(dim=0))
-    assert losses[0] == losses[1]
+    torch.testing.assert_close(losses[0], losses[1])
     torch.testing.assert_close(gradients[0], gradients[1])
+
+
+def test_a_bank_learns_the_vectors_that_scores_read(catalog: Catalog, synthetic_store: CohortStore):
+    """Samples have two modalities or more; a query without its target may have one."""
+    for name in OBJECTIVES[:3]:
+        task = mlp_task(catalog, "missing_modality=bank", task=name)
+        learner = build_learner(task, synthetic_store, seed=0)
+        rows = synthetic_store.rows("train")
+        has = synthetic_store.present[rows]
+        batch = load_batch(synthetic_store, rows[has.sum(axis=1) == 2], modalities=MODALITIES)
+        handler: Any = learner.model.missing_modality
+        loss = learner.objective(learner.model(batch))
+        (gradient,) = torch.autograd.grad(loss, handler.bank_substitute)
+        learned = (gradient != 0).any(dim=2)
+        for code, column in ((1, 0), (2, 1), (4, 2)):  # one modality, and the others missing
+            others = [other for other in range(3) if other != column]
+            assert learned[code, others].all(), name
 
 
 def test_a_bank_has_a_vector_for_each_set_and_missing_modality():
@@ -192,6 +209,28 @@ def test_the_predicted_embedding_gets_no_gradient_and_its_inputs_do():
     # ecg is predicted from cxr: cxr has a gradient. cxr is a target, and so is ecg: ecg has none.
     assert (gradient[:, 0] != 0).any()
     assert (gradient[:, 1:] == 0).all()
+
+
+def test_predictions_are_learned_from_each_set_that_a_score_leaves():
+    handler = PredictedVectors(3, DIM)
+    z = torch.randn(4, 3, DIM, generator=torch.Generator().manual_seed(0))
+    every = torch.ones(4, 3, dtype=torch.bool)
+    loss = handler.extra_losses(z, every, [nn.Identity()] * 3)["prediction"]
+    (gradient,) = torch.autograd.grad(loss, handler.set_substitute)
+    read = (gradient != 0).any(dim=1).tolist()
+    # All sets of one and two modalities; complete samples never miss what nothing tells.
+    assert read == [False, True, True, True, True, True, True, False]
+
+
+@pytest.mark.parametrize("way", ["bank", "predicted"])
+def test_a_loss_without_targets_is_refused_by_name(
+    catalog: Catalog, synthetic_store: CohortStore, way: str
+):
+    task = mlp_task(
+        catalog, f"missing_modality={way}", task="pretraining/objectives/mv_infonce"
+    )
+    with pytest.raises(DefinitionError, match=f"'{way}' makes replacements for each target"):
+        build_learner(task, synthetic_store, seed=0)
 
 
 def test_nothing_is_predicted_from_nothing():
