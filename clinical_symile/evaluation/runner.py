@@ -162,7 +162,8 @@ def _missing_query(learner: Learner, task: EvaluationTask) -> str | None:
     None for classification, and where a vector takes the place of a missing modality.
     """
     way = learner.model.missing_modality
-    has_replacement = hasattr(way, "substitute") or hasattr(way, "fill")
+    fitted = learner.model.fit is not None
+    has_replacement = fitted or hasattr(way, "substitute") or hasattr(way, "fill")
     if has_replacement or not isinstance(task, Retrieval):
         return None
     return learner.objective.missing_query

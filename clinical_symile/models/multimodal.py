@@ -19,6 +19,7 @@ from clinical_symile.models._norms import NORMS, FirstNumbersNorm, GaussianNorm
 from clinical_symile.models._summaries import SummarizingEncoder, split_summary
 from clinical_symile.models.gradient_cache import encode_in_chunks
 from clinical_symile.models.missing_modality.base import (
+    Fill,
     FillingHandler,
     MissingModalityMethod,
     SetEncodingHandler,
@@ -67,7 +68,8 @@ class MultimodalEncoder(nn.Module):
             }
         )
         self.dim = dim
-        self.missing_modality = self.connect(missing_modality_method(missing_modality))
+        method = missing_modality_method(missing_modality)
+        self.missing_modality, self.fit = self.connect(method), method.fit
         self.train(self.training)
 
     def connect(self, method: MissingModalityMethod) -> nn.Module:
@@ -143,11 +145,34 @@ class MultimodalEncoder(nn.Module):
         """Replace the embeddings of missing modalities by what the handler makes of the others."""
         handler = self.missing_modality
         assert isinstance(handler, FillingHandler)
-        weight = next(handler.parameters())
+        return self._replaced(handler.fill, next(handler.parameters()), z, available)
+
+    def fitted(self, train: Embeddings, *, seed: int) -> tuple[Fill, ...]:
+        """Return what replaces missing embeddings in use, made of train embeddings; see `fit`.
+
+        Empty if the method fits nothing.
+
+        Args:
+            train: embeddings of train samples alone, on the CPU.
+            seed: of what is drawn.
+        """
+        if self.fit is None:
+            return ()
+        known = train.with_visible(torch.ones_like(train.available))
+        return tuple(partial(self._replaced, fill, known.z) for fill in self.fit(known, seed))
+
+    def _replaced(
+        self,
+        fill: Fill,
+        like: Tensor,
+        z: Float[Tensor, "sample modality number"],
+        available: Bool[Tensor, "sample modality"],
+    ) -> Float[Tensor, "sample modality dim"]:
+        """Replace missing embeddings by what `fill` makes, with the type and device of `like`."""
         hidden = torch.where(available[:, :, None], z, torch.zeros_like(z))
-        own, _ = split_summary(hidden, handler)
+        own, _ = split_summary(hidden, self.missing_modality)
         # Scores are computed on the CPU, also while the model is on a GPU.
-        made = handler.fill(hidden.to(weight), available.to(weight.device))
+        made = fill(hidden.to(like), available.to(like.device))
         columns = zip(self.norms.values(), made.unbind(dim=1), strict=True)
         normed = torch.stack([norm(vectors) for norm, vectors in columns], dim=1)
         return torch.where(available[:, :, None], own, normed.to(own))

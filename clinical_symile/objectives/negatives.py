@@ -76,9 +76,7 @@ class ShuffledNegatives:
             )
         z, available = gather_slots(z, available, group)
         permutations = draw_permutations(len(z), modalities=z.shape[1], generator=generator)
-        return shuffled_loss(
-            z, scale, permutations.to(z.device), available=available, only=only
-        )
+        return shuffled_loss(z, scale, permutations.to(z.device), available=available, only=only)
 
     def candidates(self, samples: int, *, modalities: int) -> int:
         """Return the number of samples."""

@@ -10,11 +10,11 @@ from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.clip import Clip
 from clinical_symile.objectives.gated import GatedSymile
-from clinical_symile.objectives.volumes import Gram
 from clinical_symile.objectives.infonce import clip_loss
 from clinical_symile.objectives.replacements import TargetedObjective, loss_with_replacements
 from clinical_symile.objectives.slots import FewSamplesError
 from clinical_symile.objectives.symile import Symile, symile_loss
+from clinical_symile.objectives.volumes import Gram
 from tests.helpers.objective_values import MODALITIES, connected, unit_batch
 
 TARGETED = [
@@ -35,8 +35,12 @@ def copied(z: Tensor, available: Tensor) -> Tensor:
     return torch.where(available[:, :, None], z, copy[:, None])
 
 
-def batch(z: Tensor, available: Tensor, fill: Callable[[Tensor, Tensor], Tensor], **more) -> Embeddings:
-    return Embeddings(z, available, MODALITIES[: z.shape[1]], torch.arange(len(z)), fill=fill, **more)
+def batch(
+    z: Tensor, available: Tensor, fill: Callable[[Tensor, Tensor], Tensor], **more
+) -> Embeddings:
+    return Embeddings(
+        z, available, MODALITIES[: z.shape[1]], torch.arange(len(z)), fill=fill, **more
+    )
 
 
 def lacking(samples: int) -> Tensor:

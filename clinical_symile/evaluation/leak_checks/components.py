@@ -26,6 +26,7 @@ from clinical_symile.evaluation.leak_checks._comparison import (
     state,
     with_zeros,
 )
+from clinical_symile.evaluation.leak_checks.fitted import fitted_leaks
 from clinical_symile.evaluation.leak_checks.fixtures import (
     TOY_DIM,
     TOY_LABELS,
@@ -211,6 +212,7 @@ def missing_modality_leaks(method: MissingModalityMethod) -> Iterator[str]:
     model = _toy_model(method, lambda: _Tower(_WIDTH, TOY_DIM))
     yield from _model_leaks(model, (_WIDTH,))
     yield from _filled_score_leaks(model.eval())
+    yield from fitted_leaks(model)
     yield from objective_leaks(method.wrap_objective(Clip, len(TOY_MODALITIES)))
 
 
@@ -375,6 +377,7 @@ def _toy_model(method: MissingModalityMethod, tower: Callable[[], nn.Module]) ->
         towers = {name: tower() for name in TOY_MODALITIES}
         model = MultimodalEncoder(towers, dim=TOY_DIM, norm="l2", missing_modality="drop")
         model.missing_modality = model.connect(method)
+        model.fit = method.fit
     return model
 
 

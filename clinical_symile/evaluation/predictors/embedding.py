@@ -28,7 +28,9 @@ from clinical_symile.evaluation.probes.base import (
     LabelledSamples,
     ProbeInputs,
 )
+from clinical_symile.evaluation.probes.head import Head
 from clinical_symile.missingness.patterns import Pattern
+from clinical_symile.models.missing_modality.base import Fill
 from clinical_symile.models.multimodal import reencode_modality
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.missing_query import Bank, MarginalizingScore, check_rule
@@ -55,8 +57,11 @@ class EmbeddingPredictor:
         embedder: a user's own encoder that made the embeddings; None for others.
         bank: train embeddings for missing query modalities; None to draw one where the objective
             needs it.
+        fills: what replaces missing embeddings in turn, for a method that fits this to train
+            embeddings; None to fit it where it is needed.
         source: of a model that was trained on another cohort, returns the same model on that
-            cohort: the probe is fitted there, and the bank drawn. None if `store` is that cohort.
+            cohort: the probe and replacements are fitted there, and the bank drawn. None if `store`
+            is that cohort.
     """
 
     embeddings: Embeddings
@@ -65,6 +70,7 @@ class EmbeddingPredictor:
     encoders: Encoders | None = None
     embedder: Embedder | None = None
     bank: Bank | None = None
+    fills: tuple[Fill, ...] | None = None
     source: "Callable[[], EmbeddingPredictor] | None" = None
 
     def __post_init__(self) -> None:
@@ -81,7 +87,7 @@ class EmbeddingPredictor:
     @property
     def missing_query(self) -> str | None:
         """The objective's rule for a missing query modality; None if it has no such rule."""
-        if self.embeddings.replaces_missing:
+        if self.embeddings.replaces_missing or self._fits_replacements:
             return None  # a vector takes the missing place
         return self.objective.missing_query
 
@@ -90,6 +96,27 @@ class EmbeddingPredictor:
         """The largest number of entries of a modality in the bank; None if there is no bank."""
         bank = self._used_bank
         return None if bank is None else max(map(len, bank.z.values()), default=0)
+
+    @property
+    def _fits_replacements(self) -> bool:
+        """True if the run's method fits replacements to train embeddings."""
+        return self.encoders is not None and self.encoders.learner.model.fit is not None
+
+    @cached_property
+    def _used_fills(self) -> tuple[Fill | None, ...]:
+        """What replaces missing embeddings in turn: one, unless a method fits several.
+
+        Raises:
+            CannotScore: the training cohort, of which they are made, is not there.
+        """
+        if self.encoders is None or not self._fits_replacements:
+            return (self.embeddings.fill,)
+        if self.fills is not None:
+            return self.fills
+        if self.source is not None:
+            return self.source()._used_fills
+        rows = torch.from_numpy(self.store.rows("train").copy())
+        return self.encoders.learner.model.fitted(self.embeddings.take(rows), seed=0)
 
     @cached_property
     def _used_bank(self) -> Bank | None:
@@ -156,7 +183,10 @@ class EmbeddingPredictor:
         z = self.embeddings.z[torch.from_numpy(candidates.copy()), column]
         query = self._available_embeddings(request.rows, request.available, request.task.query)
         if not self._needs_bank(request).any():
-            return self.objective.score(query, z, target=target).numpy()
+            lacking = np.any(list(self._missing(request).values()))
+            filled = self._filled(query, lacking=bool(lacking))
+            scores = [self.objective.score(one, z, target=target).numpy() for one in filled]
+            return scores[0] if len(scores) == 1 else np.mean(scores, axis=0)
         objective = cast(MarginalizingScore, self.objective)
         return objective.score(query, z, target=target, bank=self._used_bank).numpy()
 
@@ -262,6 +292,9 @@ class EmbeddingPredictor:
         if self.source is not None and encoders is not None:
             encoders = replace(encoders, applied=self.store)
         probe = resolve(task.probe.name, PROBES)(**task.probe.arguments)
+        asked = self._available_embeddings(request.rows, request.available, task.inputs)
+        lacking = isinstance(probe, Head) and not bool(asked.available.all())
+        filled = self._filled(asked, lacking=lacking)
         return probe.predict(
             ProbeInputs(
                 train=trained._labelled(train, task.inputs),
@@ -270,7 +303,8 @@ class EmbeddingPredictor:
                 encoders=encoders,
                 seed=task.seed,
                 outcome=str(task.outcome),
-                embeddings=self._available_embeddings(request.rows, request.available, task.inputs),
+                embeddings=filled[0],
+                further=filled[1:],
             )
         )
 
@@ -313,6 +347,7 @@ class EmbeddingPredictor:
             store=store,
             encoders=replace(self.encoders, store=store),
             bank=self._used_bank,
+            fills=None if self.source is not None else self._used_fills,
             source=None if self.source is None else self._source_without(pattern, seed=seed),
         )
 
@@ -349,6 +384,15 @@ class EmbeddingPredictor:
             assert self.encoders is not None
             trained_sets(taken.available & shown, self.encoders.learner.model)
         return taken.restricted_to(shown)
+
+    def _filled(self, embeddings: Embeddings, *, lacking: bool) -> tuple[Embeddings, ...]:
+        """Return the embeddings with what replaces missing ones: once, or for each imputation.
+
+        Nothing is fitted where nothing is `lacking`.
+        """
+        if not lacking:
+            return (embeddings,)
+        return tuple(replace(embeddings, fill=fill) for fill in self._used_fills)
 
     def _embedded(
         self,

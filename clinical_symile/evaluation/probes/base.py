@@ -86,6 +86,8 @@ class ProbeInputs:
         embeddings: those of the samples to predict, in the same order, with every modality of the
             model and what replaces a missing one; all that is not available is hidden. None where
             only the task's modalities are known.
+        further: the same samples with other imputations of what is missing, whose log odds are
+            averaged with those of `embeddings`.
     """
 
     train: LabelledSamples
@@ -95,6 +97,7 @@ class ProbeInputs:
     seed: int
     outcome: str = ""
     embeddings: Embeddings | None = None
+    further: tuple[Embeddings, ...] = ()
 
 
 class Probe(Protocol):

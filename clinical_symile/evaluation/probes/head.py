@@ -41,5 +41,6 @@ class Head:
                 code="CS-S006",
             )
         with torch.inference_mode():
-            log_odds = objective.log_odds(inputs.embeddings)
+            imputations = (inputs.embeddings, *inputs.further)
+            log_odds = torch.stack([objective.log_odds(one) for one in imputations]).mean(dim=0)
         return expit(log_odds[:, objective.label_names.index(inputs.outcome)].double().numpy())

@@ -15,6 +15,11 @@
 | `adapted_lora` | two modalities or more | chooses LoRA adapters of the others' encoders |
 | `projected` | two modalities or more | has a vector that is projected from tokens of the others |
 | `proxies` | two modalities or more | has the mean of the others' proxy tokens for it |
+| `translated` | two modalities or more | has the mean translation of what is available |
+| `disentangled` | two modalities or more | has what the available ones share with it |
+| `imputed` | two modalities or more | is left out; scores have five imputations of it |
+| `neighbours` | two modalities or more | is left out; scores have that of similar train samples |
+| `prototypes` | two modalities or more | is left out; scores have a mixture of train centroids |
 | `indicator` | one modality or more | enters its encoder as zeros, with an indicator |
 
 `docs/explanation/missingness.md` says what each method assumes and when it misleads.
@@ -23,6 +28,7 @@ A method of your own is a `MissingModalityMethod`, named `package.module:NAME`. 
 one promise, which `clinical-symile check --canary` tests: an unavailable input may hold any value,
 such as NaN or another subject's recording, and no embedding and no gradient changes. A method whose
 replacement depends on the other modalities has a `FillingHandler`: it sees embeddings after hiding.
+One that trains nothing of its own has `fit`: it makes replacements of train embeddings afterwards.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -32,13 +38,17 @@ from typing import ClassVar, Protocol
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.slots import FewSamplesError
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import MISSING_MODALITY_METHODS
 
+_LEAST_SQUARE = 1e-12
+
 Vectors = Float[Tensor, "sample dim"]
 Encode = Callable[[Tensor], Tensor]
+Fill = Callable[[Tensor, Tensor], Tensor]  # see `FillingHandler.fill`
 
 
 class MissingModalityHandler(Protocol):
@@ -238,6 +248,13 @@ def encode_available(
     return z.to(encoded.dtype).index_put((available.nonzero()[:, 0],), encoded)
 
 
+def scaled_vectors(
+    z: Float[Tensor, "sample modality dim"],
+) -> Float[Tensor, "sample modality dim"]:
+    """Scale each embedding so that its numbers have a mean square of 1; zeros stay zeros."""
+    return z / z.square().mean(dim=2, keepdim=True).clamp(min=_LEAST_SQUARE).sqrt()
+
+
 def keep_objective(make: Callable[[], Objective], modalities: int) -> Objective:
     """Return the task's objective unchanged."""
     return make()
@@ -254,6 +271,10 @@ class MissingModalityMethod:
         dropout_rate: the share of available modalities that each epoch hides anew, unless the
             task's `modality_dropout` says. Every sample keeps at least one.
         wrap_objective: makes the objective from a function that makes the task's own.
+        fit: makes what replaces missing modalities in use from the embeddings of the train samples,
+            zero where unavailable, and a seed: functions as `FillingHandler.fill`. Of several, such
+            as multiple imputations, scores and log odds are averaged. Training leaves out what is
+            missing. None if nothing is fitted.
         display_name: a short name.
         description: one sentence whose subject is the model, such as "Trains on all admissions.";
             reports show it.
@@ -265,6 +286,7 @@ class MissingModalityMethod:
     min_modalities: int | None = 2
     dropout_rate: float = 0.0
     wrap_objective: Callable[[Callable[[], Objective], int], Objective] = keep_objective
+    fit: Callable[[Embeddings, int], Sequence[Fill]] | None = None
     display_name: str = ""
     description: str = ""
     source: str = ""

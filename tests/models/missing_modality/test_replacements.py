@@ -36,6 +36,12 @@ OBJECTIVES = (
     "pretraining/clip",
     "pretraining/objectives/outcome_gated",
 )
+FILLING = ("bank", "disentangled", "predicted", "translated")
+TERMS = {
+    "disentangled": ("orthogonal", "restored", "shared", "replaced"),
+    "predicted": ("prediction",),
+    "translated": ("translation", "cycle"),
+}
 AVAILABLE = torch.tensor(
     [[1, 1, 1], [1, 0, 1], [0, 1, 1], [1, 1, 0], [0, 0, 1], [0, 1, 0]], dtype=torch.bool
 )
@@ -54,7 +60,7 @@ def batch_of(available: Tensor = AVAILABLE) -> Batch:
     return Batch(columns, available, MODALITIES, torch.arange(len(available)))
 
 
-@pytest.mark.parametrize("way", ["bank", "predicted"])
+@pytest.mark.parametrize("way", FILLING)
 def test_what_is_hidden_after_encoding_is_replaced_as_if_it_had_never_been_there(way):
     model = model_of(way).eval()
     every = model(batch_of(torch.ones_like(AVAILABLE))).with_visible(AVAILABLE)
@@ -222,13 +228,11 @@ def test_predictions_are_learned_from_each_set_that_a_score_leaves():
     assert read == [False, True, True, True, True, True, True, False]
 
 
-@pytest.mark.parametrize("way", ["bank", "predicted"])
+@pytest.mark.parametrize("way", FILLING)
 def test_a_loss_without_targets_is_refused_by_name(
     catalog: Catalog, synthetic_store: CohortStore, way: str
 ):
-    task = mlp_task(
-        catalog, f"missing_modality={way}", task="pretraining/objectives/mv_infonce"
-    )
+    task = mlp_task(catalog, f"missing_modality={way}", task="pretraining/objectives/mv_infonce")
     with pytest.raises(DefinitionError, match=f"'{way}' makes replacements for each target"):
         build_learner(task, synthetic_store, seed=0)
 
@@ -325,7 +329,8 @@ def test_each_way_takes_a_step_with_each_objective_or_is_refused_by_name(
     found = train_step(training, batch, generator, epoch=1, step=1)
     after = training.learner.state_dict()
     assert any(not torch.equal(v, after[k]) for k, v in before.items())
-    assert ("loss/missing_prediction" in found) == (way == "predicted")
+    learned = {name for name in found if name.startswith("loss/missing_")}
+    assert learned == {f"loss/missing_{term}" for term in TERMS.get(way, ())}
 
 
 def test_rate_0_is_the_learned_way_to_the_bit(catalog: Catalog, synthetic_store: CohortStore):

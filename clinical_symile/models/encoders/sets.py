@@ -1,0 +1,76 @@
+"""Encode labs as a set of measured analytes."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from clinical_symile.models.encoders._validation import require_counts
+
+
+class AnalyteSet(nn.Module):
+    """Attention over the analytes that a sample has; one that is not measured is no token.
+
+    The token of a measured analyte is a learned vector of the analyte plus a perceptron of its
+    value. A learned token and these attend to each other in a transformer; the output is a linear
+    function of what the learned token ends as. The order of analytes has no meaning. A sample
+    without any has the learned token alone.
+
+    Source: the set of measurements as tokens of Lee et al., "Learning Missing Modal Electronic
+    Health Records with Unified Multi-modal Data Embedding and Modality-Aware Attention" (UMSE),
+    MLHC 2023, https://arxiv.org/abs/2305.02504, from a summary. There one attention reads the
+    tokens of all modalities, and those of time series have a time; here labs alone are a set.
+
+    Args:
+        shape: `(2, analyte)`: values from 0 to 1, and 1 where measured, else 0.
+        dim: width of the output.
+        width: the width of a token.
+        layers: the layers of the transformer.
+        heads: the heads of attention, a divisor of `width`.
+
+    Raises:
+        ValueError: the input has no row that says what is measured, or a size is no whole number of
+            1 or more, or `heads` does not divide `width`.
+    """
+
+    display_name = "set of analytes"
+    description = "Attention over the analytes that are measured, as tokens of name and value."
+    source = "Lee et al. (UMSE), MLHC 2023, https://arxiv.org/abs/2305.02504"
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        dim: int,
+        *,
+        width: int = 64,
+        layers: int = 2,
+        heads: int = 4,
+    ):
+        require_counts(width=width, layers=layers, heads=heads)
+        if len(shape) != 2 or shape[0] != 2:
+            raise ValueError(
+                f"the input has shape {list(shape)}; expected [2, analyte]: values, and which are "
+                "measured. Give it to labs."
+            )
+        if width % heads:
+            raise ValueError(f"heads is {heads}; expected a divisor of the width {width}.")
+        super().__init__()
+        self.analytes = nn.Parameter(torch.randn(shape[1], width))
+        self.start = nn.Parameter(torch.randn(width))
+        self.values = nn.Sequential(nn.Linear(1, width), nn.GELU(), nn.Linear(width, width))
+        layer = nn.TransformerEncoderLayer(
+            width, heads, 4 * width, 0.0, "gelu", batch_first=True, norm_first=True
+        )
+        self.layers = nn.TransformerEncoder(
+            layer, layers, nn.LayerNorm(width), enable_nested_tensor=False
+        )
+        self.head = nn.Linear(width, dim)
+
+    def forward(self, vector: Float[Tensor, "sample 2 analyte"]) -> Float[Tensor, "sample dim"]:
+        """Encode a batch."""
+        measured = vector[:, 1] > 0.5
+        values = torch.where(measured, vector[:, 0], torch.zeros_like(vector[:, 0]))
+        tokens = self.values(values[:, :, None]) + self.analytes
+        start = self.start.expand(len(vector), 1, -1).to(tokens)
+        missing = nn.functional.pad(~measured, (1, 0))  # the learned token is always there
+        found = self.layers(torch.cat([start, tokens], dim=1), src_key_padding_mask=missing)
+        return self.head(found[:, 0])
