@@ -17,8 +17,9 @@ from clinical_symile.data.candidates import PADDING
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.parts import hide_parts
 from clinical_symile.data.store import CohortStore
-from clinical_symile.errors import CannotScore, DefinitionError
+from clinical_symile.errors import CannotScore
 from clinical_symile.evaluation.labels import training_samples
+from clinical_symile.evaluation.predictors._chosen_objective import check_spread
 from clinical_symile.evaluation.predictors._trained_sets import trained_sets
 from clinical_symile.evaluation.predictors.bank import draw_bank
 from clinical_symile.evaluation.predictors.base import Embedder, Request
@@ -35,7 +36,7 @@ from clinical_symile.models.multimodal import reencode_modality
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.missing_query import Bank, MarginalizingScore, check_rule
 from clinical_symile.registry.base import resolve
-from clinical_symile.registry.families import OBJECTIVES, PROBES
+from clinical_symile.registry.families import PROBES
 from clinical_symile.training.supervised import LabelledRows
 
 # Scores held at a time for candidate lists. The queries of a block are scored with the union of
@@ -74,15 +75,7 @@ class EmbeddingPredictor:
     source: "Callable[[], EmbeddingPredictor] | None" = None
 
     def __post_init__(self) -> None:
-        if self.objective.spread != self.embeddings.spread:
-            held = "log variances" if self.embeddings.spread else "no log variances"
-            wanted = "means and log variances" if self.objective.spread else "means alone"
-            raise DefinitionError(
-                f"objective {type(self.objective).__name__} compares {wanted}, and the embeddings "
-                f"have {held}. Choose another objective, or give `Embeddings` with spread = "
-                f"{self.objective.spread}.",
-                code="CS-F020",
-            )
+        check_spread(self.objective, self.embeddings)
 
     @property
     def missing_query(self) -> str | None:
@@ -104,11 +97,7 @@ class EmbeddingPredictor:
 
     @cached_property
     def _used_fills(self) -> tuple[Fill | None, ...]:
-        """What replaces missing embeddings in turn: one, unless a method fits several.
-
-        Raises:
-            CannotScore: the training cohort, of which they are made, is not there.
-        """
+        """What replaces missing embeddings in turn: one, unless a method fits several."""
         if self.encoders is None or not self._fits_replacements:
             return (self.embeddings.fill,)
         if self.fills is not None:
@@ -386,10 +375,7 @@ class EmbeddingPredictor:
         return taken.restricted_to(shown)
 
     def _filled(self, embeddings: Embeddings, *, lacking: bool) -> tuple[Embeddings, ...]:
-        """Return the embeddings with what replaces missing ones: once, or for each imputation.
-
-        Nothing is fitted where nothing is `lacking`.
-        """
+        """Return the embeddings with each replacement of missing ones, if any are `lacking`."""
         if not lacking:
             return (embeddings,)
         return tuple(replace(embeddings, fill=fill) for fill in self._used_fills)
@@ -411,19 +397,3 @@ class EmbeddingPredictor:
 
 def _blocks(index: Int[np.ndarray, " sample"], size: int) -> list[Int[np.ndarray, " part"]]:
     return [index[start : start + size] for start in range(0, len(index), size)]
-
-
-def objective_of_embeddings(name: str) -> Objective:
-    """Return the objective that scores embeddings made elsewhere.
-
-    Raises:
-        DefinitionError: the objective is unknown, or its score has learned parts.
-    """
-    made = resolve(name, OBJECTIVES)
-    if getattr(made, "learned_score", False):
-        raise DefinitionError(
-            f"objective '{name}': its score has learned parts, which embeddings do not bring. "
-            "Choose another one, such as 'clip', or give a trained Objective from Python.",
-            code="CS-F020",
-        )
-    return made()

@@ -18,10 +18,10 @@ from clinical_symile.data.external.store import with_sample_keys
 from clinical_symile.data.external.tables import row_positions, unknown_samples
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore, DataError, DefinitionError
+from clinical_symile.evaluation.predictors._chosen_objective import objective_of_embeddings
 from clinical_symile.evaluation.predictors.base import Request
 from clinical_symile.evaluation.predictors.embedding import (
     EmbeddingPredictor,
-    objective_of_embeddings,
 )
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import OBJECTIVES

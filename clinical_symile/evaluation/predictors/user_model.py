@@ -13,6 +13,7 @@ from clinical_symile.data.candidates import PADDING
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError, DefinitionError
+from clinical_symile.evaluation.predictors._chosen_objective import objective_of_embeddings
 from clinical_symile.evaluation.predictors.base import (
     Embedder,
     Predictor,
@@ -22,7 +23,6 @@ from clinical_symile.evaluation.predictors.base import (
 )
 from clinical_symile.evaluation.predictors.embedding import (
     EmbeddingPredictor,
-    objective_of_embeddings,
 )
 from clinical_symile.objectives.base import Objective
 from clinical_symile.registry.families import OBJECTIVES
