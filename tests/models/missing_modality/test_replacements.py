@@ -40,6 +40,8 @@ FILLING = ("bank", "disentangled", "predicted", "translated")
 TERMS = {
     "disentangled": ("orthogonal", "restored", "shared", "replaced"),
     "predicted": ("prediction",),
+    "projected": ("projection",),
+    "proxies": ("alignment",),
     "translated": ("translation", "cycle"),
 }
 AVAILABLE = torch.tensor(
