@@ -61,7 +61,7 @@ def _nearest(bank: Embeddings, neighbours: int, z: Tensor, available: Tensor) ->
         similar = similar[:, rows].masked_fill(shared[:, rows] == 0, -torch.inf)
         nearest = similar.topk(min(neighbours, len(rows)), dim=1)
         weights = (nearest.values / _TEMPERATURE).softmax(dim=1).nan_to_num()
-        found = torch.einsum("nk,nkd->nd", weights, bank.z[rows[nearest.indices], column])
+        found = torch.einsum("qk,qkd->qd", weights, bank.z[rows[nearest.indices], column])
         alone = ~torch.isfinite(nearest.values[:, 0])
         mean = bank.z[rows, column].mean(dim=0)
         made.append(torch.where(alone[:, None], mean, found))
