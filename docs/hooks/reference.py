@@ -24,6 +24,7 @@ from clinical_symile.registry.base import Family, describe, resolve
 from clinical_symile.registry.docstrings import docstring_section, first_paragraph
 from clinical_symile.registry.source import Description
 from clinical_symile.reporting.record_forms import ROWS, SAME_ROWS, record_forms
+from docs.hooks.methods import methods
 
 _SECTION = re.compile(r"(?m)^(?:Args|Attributes|Examples|Raises|Returns):$")
 _NAMED = re.compile(
@@ -57,6 +58,7 @@ def pages() -> dict[str, Callable[[], str]]:
         "reference/task_toml.md": task_toml,
         "reference/report_toml.md": report_toml,
         "reference/names.md": names,
+        "reference/methods.md": methods,
         "reference/metrics.md": metrics,
         "reference/result_files.md": result_files,
         "reference/schemas.md": schemas,
