@@ -7,6 +7,7 @@ import pytest
 
 import clinical_symile as cs
 from clinical_symile.data.store import CohortStore
+from clinical_symile.models.missing_modality.base import missing_modality_method
 from clinical_symile.registry.families import FUSIONS, MISSING_MODALITY_METHODS
 from tests.helpers.synthetic import TINY
 
@@ -22,11 +23,18 @@ def evaluated(
     task: str,
     *overrides: str,
     settings: Sequence[str] = TINY,
+    way: str = "drop",
 ) -> dict[str, float]:
     """Train a task, evaluate it with and without the ECG; return a metric by pattern."""
-    words = [word for one in (*settings, "epochs=1", *overrides) for word in ("--set", one)]
-    command = ["train", pretraining, "--store", store.path, "--out", out, "--name", "run"]
-    status, _, said = run(*command, "--accelerator", "cpu", *words)
+    command = ["train", pretraining, "--store", store.path, "--out", out, "--accelerator", "cpu"]
+    chosen = [*settings, "epochs=1", *overrides]
+    if missing_modality_method(way).needs_start:
+        start = [word for one in (*chosen, "missing_modality=drop") for word in ("--set", one)]
+        status, _, said = run(*command, "--name", "start", *start)
+        assert status == 0, said
+        chosen.append(f"start={out / 'start'}")
+    words = [word for one in chosen for word in ("--set", one)]
+    status, _, said = run(*command, "--name", "run", *words)
     assert status == 0, said
     command = ["evaluate", out / "run", "--store", store.path, "--tasks", task]
     status, _, said = run(*command, "--missingness", "complete,without-ecg")
@@ -44,7 +52,7 @@ def test_each_way_trains_and_is_evaluated(
 ):
     name = "masked_cube" if way == "drop" else way
     task = f"pretraining/missingness/{name}"
-    found = evaluated(run, synthetic_store, tmp_path, task, RETRIEVAL)
+    found = evaluated(run, synthetic_store, tmp_path, task, RETRIEVAL, way=way)
     assert found.keys() == {"complete", "without-ecg"}
     assert all(0 < value <= 1 for value in found.values())
 
@@ -55,7 +63,7 @@ def test_each_way_trains_a_fusion_that_predicts(
     run: Callable[..., tuple[int, str, str]], synthetic_store: CohortStore, tmp_path: Path, way: str
 ):
     task, word = "pretraining/objectives/outcome_gated", f"missing_modality={way}"
-    found = evaluated(run, synthetic_store, tmp_path, task, BY_HEAD, word)
+    found = evaluated(run, synthetic_store, tmp_path, task, BY_HEAD, word, way=way)
     assert found.keys() == {"complete", "without-ecg"}
     assert all(0 <= value <= 1 for value in found.values())
 
