@@ -53,7 +53,7 @@ def list_reports(*, catalog: Paths = ()) -> dict[str, str]:
 
     Examples:
         >>> sorted(cs.list_reports())
-        ['benchmark', 'cohort_card', 'missingness', 'objectives']
+        ['benchmark', 'cohort_card', 'missingness', 'objectives', 'sensors']
     """
     reports = open_definitions(catalog).reports
     return {name: read_requirements(path).description for name, path in reports.items()}

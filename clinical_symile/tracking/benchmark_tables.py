@@ -222,7 +222,7 @@ class Robustness:
         quantity: `retained`, the share of the performance above chance that is left; `area`, the
             mean performance over the rates of a mechanism; `retained_area`, the mean retained share
             over them; `effective`, the performance minus the one that other methods predict.
-        missingness: the pattern; for areas that with the highest rate, such as `mcar-50`.
+        missingness: the pattern; for areas the mechanism with the highest rate, such as `mcar-50`.
         value: the number; None where it is not defined.
         low: lower end of its 95 % interval, by bootstrap over subjects; None where there is none.
         high: upper end of that interval.

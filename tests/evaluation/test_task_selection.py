@@ -23,7 +23,7 @@ def test_without_a_pattern_the_default_tasks_are_selected(select):
     selected = select()
     assert "retrieval/cxr_given_ecg_labs" in selected
     assert not any("/more/" in name for name in selected)
-    assert selected == select("default") == select("*", "!*/more/*")
+    assert selected == select("default") == select("*", "!*/more/*", "!diagnostic/*")
 
 
 def test_a_pattern_selects_tasks_that_are_no_default_too(select):

@@ -7,12 +7,12 @@ from clinical_symile.stats.robustness import effective_robustness, mean_over_rat
 
 def test_the_area_is_the_mean_over_rates_by_hand():
     # Trapezoids of width 10 and 40: (0.9 + 0.7) / 2 and (0.7 + 0.5) / 2.
-    assert mean_over_rates(np.array([0.9, 0.7, 0.5]), [0, 10, 50]) == pytest.approx(
+    assert mean_over_rates(np.array([0.9, 0.7, 0.5]), [0.0, 10.0, 50.0]) == pytest.approx(
         (10 * 0.8 + 40 * 0.6) / 50
     )
-    both = mean_over_rates(np.array([[1.0, 0.0], [0.4, 0.4]]), [0, 30])
+    both = mean_over_rates(np.array([[1.0, 0.0], [0.4, 0.4]]), [0.0, 30.0])
     assert both == pytest.approx([0.5, 0.4])
-    for rates in ([0], [0, 0], [10, 0]):
+    for rates in ([0.0], [0.0, 0.0], [10.0, 0.0]):
         with pytest.raises(ValueError, match="expected two or more that rise"):
             mean_over_rates(np.ones(len(rates)), rates)
 

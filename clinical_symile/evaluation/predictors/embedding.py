@@ -59,7 +59,7 @@ class EmbeddingPredictor:
         bank: train embeddings for missing query modalities; None to draw one where the objective
             needs it.
         fills: what replaces missing embeddings in turn, for a method that fits this to train
-            embeddings; None to fit it where it is needed.
+            embeddings, where None replaces nothing; None alone to fit it where it is needed.
         source: of a model that was trained on another cohort, returns the same model on that
             cohort: the probe and replacements are fitted there, and the bank drawn. None if `store`
             is that cohort.
@@ -71,7 +71,7 @@ class EmbeddingPredictor:
     encoders: Encoders | None = None
     embedder: Embedder | None = None
     bank: Bank | None = None
-    fills: tuple[Fill, ...] | None = None
+    fills: tuple[Fill | None, ...] | None = None
     source: "Callable[[], EmbeddingPredictor] | None" = None
 
     def __post_init__(self) -> None:
