@@ -34,23 +34,25 @@ def objective_sentences(
 ) -> list[str]:
     """State which method leads each task without one modality, and which runs pass sums over pairs.
 
-    The modality is the one without which the runs are worst on the task.
+    The modality is the one without which the runs are worst on the task. What is decided comes
+    before what is not.
     """
-    sentences = [
-        sentence
-        for name in tasks
-        if (sentence := _leader(name, scores, decisions, tasks, trained)) is not None
-    ]
+    found: list[tuple[bool, str]] = []
+    for name in tasks:
+        leader = _leader(name, scores, decisions, tasks, trained)
+        found += [] if leader is None else [leader]
     for name in tasks:
         rows = _against_pair_sums(name, comparisons, tasks, trained)
         if rows:
             passed = [one.label for one, row in rows if better_sign(row, task=tasks[name]) > 0]
             who = join_words(passed) if passed else "no run"
-            sentences.append(
+            sentence = (
                 f"{task_label(name, tasks[name])}, nothing missing: above the best sum over pairs "
                 f"by the interval and after Holm: {who}."
             )
-    return sentences
+            found.append((bool(passed), sentence))
+    found.sort(key=lambda pair: not pair[0])  # stable: the order of the tasks stays
+    return [sentence for _, sentence in found]
 
 
 def draw_third_order(
@@ -117,8 +119,11 @@ def _leader(
     decisions: Sequence[Decision],
     tasks: TaskTables,
     trained: Sequence[Series],
-) -> str | None:
-    """Return a sentence on the best method without one modality, over its seeds, and the next."""
+) -> tuple[bool, str] | None:
+    """Return a sentence on the best method without one modality, over its seeds, and the next.
+
+    Before it, True if the two are told apart.
+    """
     task = tasks[name]
     metric, sign = task["primary"], 1 if task["higher_is_better"] else -1
     pattern, values = _worst_without(name, scores, task, trained)
@@ -133,7 +138,7 @@ def _leader(
         f"{metric_label(metric)}{over}"
     )
     if len(ranked) == 1:
-        return f"{words}."
+        return False, f"{words}."
     words += f", before {shown[1]}"
     found = next(
         (
@@ -144,10 +149,10 @@ def _leader(
         None,
     )
     if found is None:
-        return f"{words}; they were not compared on the same samples."
+        return False, f"{words}; they were not compared on the same samples."
     if not found.better:
-        return f"{words}; these data do not tell which of the two is better."
-    return f"{words}; {found.better} is better {found.words}."
+        return False, f"{words}; these data do not tell which of the two is better."
+    return True, f"{words}; {found.better} is better {found.words}."
 
 
 def _worst_without(

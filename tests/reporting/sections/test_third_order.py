@@ -115,3 +115,13 @@ def test_a_run_below_the_sums_over_pairs_does_not_pass() -> None:
 
 def test_without_the_ceiling_there_is_no_section() -> None:
     assert _content(THIRD_ORDER, _data()) is None
+
+
+def test_what_is_decided_comes_before_what_is_not() -> None:
+    data = _data(
+        _row("symile-0", "clip-0", "without-ecg", 0.1, 0.2),
+        _row("symile-0", "pair-sums", "complete", 0.3, 0.001),
+    )
+    first, second, *_ = _content(OBJECTIVE_FINDINGS, data).values["sentences"]
+    assert "above the best sum over pairs" in first
+    assert "these data do not tell" in second
