@@ -100,7 +100,7 @@ def draw_parts(pattern: Pattern, store: CohortStore, *, split: str, seed: int) -
         recorded, own = ~np.isnan(values), values
     parts = tuple(store.manifest["modalities"][pattern.within]["parts"])
     covariates = _covariates(pattern, store, split_rows, eligible, len(parts), own)
-    # Names of leads are short: they are told apart from an analyte's.
+    # A lead may have the name of an analyte.
     columns = [f"{pattern.within}@{part}" for part in parts] if pattern.part else parts
     hidden = draw_hidden(
         uniforms(seed, samples, columns),

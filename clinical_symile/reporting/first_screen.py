@@ -67,8 +67,10 @@ def draw_findings(
     *,
     scores: ResultTable,
     comparisons: Sequence[Comparison],
+    decisions: Sequence[Decision],
     tasks: TaskTables,
     series: Sequence[Series],
+    trained: Sequence[Series],
     runs: Sequence[Mapping[str, Any]],
     baselines: Mapping[str, str],
     methods_compared: Sequence[MethodComparison],
@@ -80,24 +82,16 @@ def draw_findings(
 ) -> Content:
     """Answer the report's question: at most three sentences, one figure, subjects, one caveat."""
     # Baselines are in figures and tables; a sentence on each pair would hide the others.
-    without_baselines = [one for one in series if one.run not in baselines]
-    decisions = method_decisions(
-        comparisons,
-        tasks=tasks,
-        series=without_baselines,
-        methods_compared=methods_compared,
-        methods=methods_by_task,
-    )
     details = finding_sentences(
         scores,
         comparisons,
         tasks=tasks,
-        series=without_baselines,
+        series=trained,
         methods_compared=methods_compared,
         methods=methods_by_task,
     )
-    answers = answer_sentences(scores, decisions, tasks=tasks, series=without_baselines)
-    panel = _leading_panel(scores, decisions, tasks=tasks, series=without_baselines)
+    answers = answer_sentences(scores, decisions, tasks=tasks, series=trained)
+    panel = _leading_panel(scores, decisions, tasks=tasks, series=trained)
     facts = ReportFacts(series, runs, results, cohort, has_oracle, baselines, notes)
     return _first_screen(answers, details, panel, facts)
 
@@ -150,26 +144,18 @@ def draw_objective_findings(
     *,
     scores: ResultTable,
     comparisons: Sequence[Comparison],
+    decisions: Sequence[Decision],
     tasks: TaskTables,
     series: Sequence[Series],
+    trained: Sequence[Series],
     runs: Sequence[Mapping[str, Any]],
     baselines: Mapping[str, str],
-    methods_compared: Sequence[MethodComparison],
-    methods_by_task: Mapping[str, Series],
     results: Sequence[Result],
     cohort: Mapping[str, Any],
     has_oracle: bool,
     notes: Sequence[str] = (),
 ) -> Content:
     """Answer which objective leads without a modality, and which ones pass sums over pairs."""
-    trained = [one for one in series if one.run not in baselines]
-    decisions = method_decisions(
-        comparisons,
-        tasks=tasks,
-        series=trained,
-        methods_compared=methods_compared,
-        methods=methods_by_task,
-    )
     found = objective_sentences(scores, comparisons, decisions, tasks=tasks, trained=trained)
     panel = next(iter(degradation_panels(scores, tasks=tasks, series=trained)), None)
     answers, details = found[:MOST_ANSWERS], found[MOST_ANSWERS:]
@@ -180,27 +166,18 @@ def draw_objective_findings(
 def draw_method_findings(
     *,
     scores: ResultTable,
-    comparisons: Sequence[Comparison],
+    decisions: Sequence[Decision],
     tasks: TaskTables,
     series: Sequence[Series],
+    trained: Sequence[Series],
     runs: Sequence[Mapping[str, Any]],
     baselines: Mapping[str, str],
-    methods_compared: Sequence[MethodComparison],
-    methods_by_task: Mapping[str, Series],
     results: Sequence[Result],
     cohort: Mapping[str, Any],
     has_oracle: bool,
     notes: Sequence[str] = (),
 ) -> Content:
     """Answer which method holds up, for which kind of missingness, and how sure that is."""
-    trained = [one for one in series if one.run not in baselines]
-    decisions = method_decisions(
-        comparisons,
-        tasks=tasks,
-        series=trained,
-        methods_compared=methods_compared,
-        methods=methods_by_task,
-    )
     best = best_methods(scores, decisions, tasks=tasks, trained=trained)
     found = best_method_sentences(best, training_costs(runs, trained), scores, tasks=tasks)
     found += retained_answers(scores, decisions, tasks=tasks, series=trained)
@@ -247,13 +224,12 @@ def _seed_caveat(series: Sequence[Series], runs: Sequence[Mapping[str, Any]]) ->
 
 _NEEDS = (
     "scores",
-    "comparisons",
+    "decisions",
     "tasks",
     "series",
+    "trained",
     "runs",
     "baselines",
-    "methods_compared",
-    "methods_by_task",
     "results",
     "cohort",
     "has_oracle",
@@ -262,7 +238,7 @@ _NEEDS = (
 
 FINDING_SENTENCES = Section(
     "findings",
-    _NEEDS,
+    (*_NEEDS, "comparisons", "methods_compared", "methods_by_task"),
     draw_findings,
     "sections/sentences.j2",
     display_name="findings",
@@ -271,7 +247,7 @@ FINDING_SENTENCES = Section(
 
 OBJECTIVE_FINDINGS = Section(
     "objective_findings",
-    _NEEDS,
+    (*_NEEDS, "comparisons"),
     draw_objective_findings,
     "sections/sentences.j2",
     display_name="objectives, in sentences",

@@ -14,6 +14,7 @@ from clinical_symile.reporting.result_lookup import (
     TaskTables,
     method_series,
 )
+from clinical_symile.reporting.text.answers import Decision, method_decisions
 from clinical_symile.tracking.analysis_tables import RunAnalysis
 from clinical_symile.tracking.benchmark_tables import (
     MaskAuroc,
@@ -132,6 +133,22 @@ class ReportData:
         compared = (name for row in self.comparisons for name in (row.run, row.baseline))
         lost = (row.run for row in self.losses)
         return method_series(self.runs, [*(row.run for row in self.results), *compared, *lost])
+
+    @cached_property
+    def trained(self) -> list[Series]:
+        """Each run that is no baseline, with its label and colour."""
+        return [one for one in self.series if one.run not in self.baselines]
+
+    @cached_property
+    def decisions(self) -> list[Decision]:
+        """Which of two methods is better on each task under each pattern; without baselines."""
+        return method_decisions(
+            self.comparisons,
+            tasks=self.tasks,
+            series=self.trained,
+            methods_compared=self.methods_compared,
+            methods=self.methods_by_task,
+        )
 
     @cached_property
     def methods(self) -> list[Series]:

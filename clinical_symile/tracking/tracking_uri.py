@@ -115,7 +115,7 @@ def _is_mistyped(uri: str) -> bool:
 
 
 def server_without_login(out: Path) -> str | None:
-    """Return the address of a tracking server to which anybody may send; None if there is none.
+    """Return the address of a tracking server without a login; None if there is none.
 
     Args:
         out: as for `tracking_uri`.

@@ -13,7 +13,7 @@ Found = TypeVar("Found")
 def first_process_first(fabric: Fabric, work: Callable[[Callable[[], object]], Found]) -> Found:
     """Do some work in the first process, then in all others at once; return what each found.
 
-    Nobody waits for all of the work in one collective operation, which fails after some minutes.
+    No process waits for all of the work in one collective operation: that fails after some minutes.
     The processes that work meet those that wait after each part of it.
 
     Args:

@@ -239,6 +239,29 @@ def made_data(
     return replace(data, **changes)
 
 
+def made_comparison(
+    run: str, baseline: str, pattern: str, difference: float, p_holm: float = 0.001
+) -> Comparison:
+    """A difference of recall of two runs, with an interval of 0.02 to either side."""
+    return Comparison(
+        run=run,
+        baseline=baseline,
+        cohort="synthetic",
+        task=FIRST,
+        split="held_out",
+        missingness=pattern,
+        metric="recall_at_1",
+        difference=difference,
+        low=difference - 0.02,
+        high=difference + 0.02,
+        n_samples=500,
+        n_subjects=400,
+        digest="0123456789abcdef",
+        p_value=p_holm,
+        p_holm=p_holm,
+    )
+
+
 def with_all_there_is() -> ReportData:
     """Three seeds of three objectives, one of them a stranger's, on every task, and a gallery."""
     objectives = ("symile", "clip", "my_lab.losses:Triple")

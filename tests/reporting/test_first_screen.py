@@ -1,25 +1,15 @@
 from dataclasses import replace
 
-from clinical_symile.reporting.first_screen import draw_findings
+from clinical_symile.reporting.first_screen import FINDING_SENTENCES
 from clinical_symile.reporting.report_data import ReportData
 from clinical_symile.reporting.sections.base import Content
 from tests.helpers.report_data import FIRST, OUTCOME, TASKS, made_data
 
 
 def drawn(data: ReportData) -> Content:
-    return draw_findings(
-        scores=data.scores,
-        comparisons=data.comparisons,
-        tasks=data.tasks,
-        series=data.series,
-        runs=data.runs,
-        baselines=data.baselines,
-        methods_compared=data.methods_compared,
-        methods_by_task=data.methods_by_task,
-        results=data.results,
-        cohort=data.cohort,
-        has_oracle=data.has_oracle,
-    )
+    made = FINDING_SENTENCES.draw(**{need: getattr(data, need) for need in FINDING_SENTENCES.needs})
+    assert made is not None
+    return made
 
 
 def test_the_figure_is_of_the_task_of_the_first_answer():

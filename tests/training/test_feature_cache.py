@@ -217,7 +217,7 @@ def test_a_long_computation_says_how_far_it_is_and_how_long_the_others_take(
         )
 
 
-def test_whoever_waits_for_anothers_features_says_so_once_and_stays_awake(
+def test_a_process_that_waits_for_features_says_so_once_and_stays_awake(
     frozen: Pretraining, store: CohortStore, lines: Lines, monkeypatch: pytest.MonkeyPatch
 ):
     waits, pauses = [0], list[int]()

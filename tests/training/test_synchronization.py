@@ -77,7 +77,7 @@ def test_others_wait_for_the_first_and_meet_it_between_the_parts_of_its_work():
     assert meetings.met == 6 + 3
 
 
-def test_a_process_alone_works_and_meets_nobody():
+def test_a_process_alone_works_and_meets_no_other():
     meetings = Meetings(1)
 
     def work(pause: Callable[[], object]) -> str:

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from clinical_symile.config._tables import is_list
 from clinical_symile.config._validators import accept_only, is_text
 from clinical_symile.config.component import unknown_objects
 from clinical_symile.config.splits import Split
 from clinical_symile.errors import DefinitionError
-from clinical_symile.missingness.patterns import parse_pattern
+from clinical_symile.missingness.patterns import expand, parse_pattern
 from clinical_symile.registry.base import Family
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -74,6 +74,17 @@ class EvaluationFields(TaskTable):
     interval: Literal["bca", "percentile"] | None = None
     margin: Positive | None = None
     default: bool = Field(default=True, exclude=True)
+
+    @property
+    def input_modalities(self) -> tuple[str, ...]:
+        """The modalities that a model receives, and that missingness patterns hide."""
+        raise NotImplementedError(f"{type(self).__name__} has no `input_modalities`; define it.")
+
+    @model_validator(mode="after")
+    def _written_out(self) -> "EvaluationFields":
+        patterns = expand(self.missingness, self.input_modalities)
+        object.__setattr__(self, "missingness", patterns)
+        return self
 
     def metric_problems(self, family: Family) -> list[str]:
         """Return what is wrong with `metrics` and `primary`, a sentence each.

@@ -13,7 +13,6 @@ from clinical_symile.config.tasks._fields import (
     pattern_problems,
     raise_problems,
 )
-from clinical_symile.missingness.patterns import expand
 from clinical_symile.registry.families import CLASSIFICATION_METRICS, PROBES
 
 
@@ -68,12 +67,6 @@ class Classification(EvaluationFields):
             for outcome in self.outcomes
             for draw, seed in zip(draws, self.label_seeds, strict=True)
         }
-
-    @model_validator(mode="after")
-    def _written_out(self) -> "Classification":
-        patterns = expand(self.missingness, self.inputs)
-        object.__setattr__(self, "missingness", patterns)
-        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> "Classification":

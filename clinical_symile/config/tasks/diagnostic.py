@@ -11,7 +11,6 @@ from clinical_symile.config.tasks._fields import (
     pattern_problems,
     raise_problems,
 )
-from clinical_symile.missingness.patterns import expand
 from clinical_symile.registry.base import literal_of, name_problems, unknown_name_message
 from clinical_symile.registry.families import DIAGNOSTICS, PROBES
 
@@ -51,12 +50,6 @@ class DiagnosticTask(EvaluationFields):
     def modalities(self) -> tuple[str, ...]:
         """All modalities that the task reads."""
         return self.inputs
-
-    @model_validator(mode="after")
-    def _written_out(self) -> "DiagnosticTask":
-        patterns = expand(self.missingness, self.inputs)
-        object.__setattr__(self, "missingness", patterns)
-        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> "DiagnosticTask":

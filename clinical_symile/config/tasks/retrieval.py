@@ -11,7 +11,6 @@ from clinical_symile.config.tasks._fields import (
     pattern_problems,
     raise_problems,
 )
-from clinical_symile.missingness.patterns import expand
 from clinical_symile.registry.families import RETRIEVAL_METRICS
 
 
@@ -44,12 +43,6 @@ class Retrieval(EvaluationFields):
     def modalities(self) -> tuple[str, ...]:
         """All modalities that the task reads: the query's and the target."""
         return (*self.query, self.target)
-
-    @model_validator(mode="after")
-    def _written_out(self) -> "Retrieval":
-        patterns = expand(self.missingness, self.query)
-        object.__setattr__(self, "missingness", patterns)
-        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> "Retrieval":

@@ -183,7 +183,7 @@ class Diagnostic(Protocol):
     """
 
     def measure(self, inputs: DiagnosticInputs) -> list[DiagnosticMeasure]:
-        """DiagnosticMeasure a model under one pattern.
+        """Measure a model under one pattern.
 
         Raises:
             CannotScore: the model or the cohort lacks what is needed; the message says what.

@@ -15,7 +15,7 @@ from clinical_symile.registry.families import DIAGNOSTICS
 
 
 class DiagnosticEvaluator:
-    """DiagnosticMeasure a model by the diagnostic of a task.
+    """Measure a model by the diagnostic of a task.
 
     Args:
         task: the diagnostic task.
@@ -28,7 +28,7 @@ class DiagnosticEvaluator:
         self.candidates = pd.DataFrame()
 
     def outcome(self, pattern: Pattern) -> TaskOutcome:
-        """DiagnosticMeasure the samples of the split under a pattern.
+        """Measure the samples of the split under a pattern.
 
         Returns:
             Per sample its row and the columns of the measures, and the measures as metrics.

@@ -1,4 +1,4 @@
-"""DiagnosticMeasure the gap between modalities, and what retrieval gains when it is taken away.
+"""Measure the gap between modalities, and what retrieval gains when it is taken away.
 
 Means and directions are those of train samples: nothing of the examined samples is used.
 
@@ -66,7 +66,7 @@ class Gap:
         self._candidates, self._noise, self._shifts = candidates, noise, tuple(shifts)
 
     def measure(self, inputs: DiagnosticInputs) -> list[DiagnosticMeasure]:
-        """DiagnosticMeasure every pair of modalities; see `Diagnostic`."""
+        """Measure every pair of modalities; see `Diagnostic`."""
         samples, means = inputs.samples, train_means(inputs)
         removed = np.where(samples.available[:, :, None], samples.z - means, 0.0)
         forms = {"gap": samples.z, "gap_removed": removed, "gap_rescaled": scaled(removed)}

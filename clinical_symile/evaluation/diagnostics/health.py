@@ -1,4 +1,4 @@
-"""DiagnosticMeasure the health of representations: how vectors of modalities lie among each other.
+"""Measure the health of representations: how vectors of modalities lie among each other.
 
 Sources: Wang and Isola, "Understanding contrastive representation learning through alignment and
 uniformity on the hypersphere", ICML 2020, https://arxiv.org/abs/2005.10242 (alignment, uniformity).
@@ -54,7 +54,7 @@ class Health:
         self._probe, self._centred = Logistic(strengths=strengths), centred
 
     def measure(self, inputs: DiagnosticInputs) -> list[DiagnosticMeasure]:
-        """DiagnosticMeasure every modality and every pair; see `Diagnostic`."""
+        """Measure every modality and every pair; see `Diagnostic`."""
         samples, seed = inputs.samples, inputs.request.task.seed
         subjects = inputs.store.samples["subject"].to_numpy()[samples.rows]
         parts: dict[str, list[DiagnosticMeasure]] = {name: [] for name in self.measures}

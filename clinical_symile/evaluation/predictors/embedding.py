@@ -97,7 +97,7 @@ class EmbeddingPredictor:
 
     @cached_property
     def _used_fills(self) -> tuple[Fill | None, ...]:
-        """What replaces missing embeddings in turn: one, unless a method fits several."""
+        """Return what replaces missing embeddings, one after the other: of most methods one."""
         if self.encoders is None or not self._fits_replacements:
             return (self.embeddings.fill,)
         if self.fills is not None:

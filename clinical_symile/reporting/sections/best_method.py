@@ -10,11 +10,9 @@ from clinical_symile.formatting import DASH, format_seconds, format_value, join_
 from clinical_symile.missingness.patterns import Pattern, parse_pattern
 from clinical_symile.reporting.result_lookup import ResultTable, Series, TaskTables
 from clinical_symile.reporting.sections.base import Content, ReportPanel, Section
-from clinical_symile.reporting.text.answers import Decision, method_decisions
+from clinical_symile.reporting.text.answers import Decision
 from clinical_symile.reporting.text.labels import metric_label, pattern_label, task_label
-from clinical_symile.tracking.benchmark_tables import MethodComparison
 from clinical_symile.tracking.costs import RunCosts
-from clinical_symile.tracking.results import Comparison
 
 _NAMED = 4  # a cell with more methods counts the rest
 _KINDS = (
@@ -37,7 +35,7 @@ class BestMethod:
         kind: the kind of missingness, in words.
         pattern: the pattern of this kind under which the methods are worst.
         values: the mean over seeds of each method's primary metric, the best first.
-        worse: the methods that are shown to be worse than the best.
+        worse: the methods that are significantly worse than the best.
     """
 
     task: str
@@ -53,7 +51,7 @@ class BestMethod:
 
     @property
     def leaders(self) -> list[str]:
-        """The best method and those that are not shown to be worse, the best first."""
+        """The best method and those that are not significantly worse, the best first."""
         return [method for method in self.values if method not in self.worse]
 
 
@@ -112,28 +110,25 @@ def best_method_sentences(
 def draw_best_method(
     *,
     scores: ResultTable,
-    comparisons: Sequence[Comparison],
-    methods_compared: Sequence[MethodComparison],
-    methods_by_task: Mapping[str, Series],
+    decisions: Sequence[Decision],
     tasks: TaskTables,
-    series: Sequence[Series],
+    trained: Sequence[Series],
     runs: Sequence[Mapping[str, Any]],
-    baselines: Mapping[str, str],
 ) -> Content | None:
     """Draw a table for each task: the best method under each kind of missingness."""
-    trained = [one for one in series if one.run not in baselines]
-    decisions = method_decisions(
-        comparisons,
-        tasks=tasks,
-        series=trained,
-        methods_compared=methods_compared,
-        methods=methods_by_task,
-    )
     best = best_methods(scores, decisions, tasks=tasks, trained=trained)
     if not best or len(best[0].values) < 2:
         return None
     costs = training_costs(runs, trained)
-    head = ["kind", "pattern", "best", "attainable", "shown worse", "not told apart", "training"]
+    head = [
+        "kind",
+        "pattern",
+        "best",
+        "attainable",
+        "significantly worse",
+        "no significant difference",
+        "training",
+    ]
     panels = []
     for name in dict.fromkeys(one.task for one in best):
         metric = str(tasks[name]["primary"])
@@ -155,11 +150,11 @@ def draw_best_method(
     return Content(
         heading="Which method holds up, for which kind of missingness, and what does it cost?",
         text="Of each kind, the row shows the pattern under which the methods are worst. Values "
-        "are means over seeds. A method is shown to be worse than the best by its 95 % interval "
-        "and after Holm's correction; the others are not told apart from the best.",
+        "are means over seeds. A method is significantly worse than the best by the 95 % interval "
+        "of the difference and after Holm's correction.",
         panels=panels,
         caption="Training: processor time of the best method's training, and the method that "
-        "costs least of those not told apart from it.",
+        "costs least of those that are not significantly worse.",
     )
 
 
@@ -179,16 +174,7 @@ def training_costs(
 
 BEST_METHOD = Section(
     "best_method",
-    (
-        "scores",
-        "comparisons",
-        "methods_compared",
-        "methods_by_task",
-        "tasks",
-        "series",
-        "runs",
-        "baselines",
-    ),
+    ("scores", "decisions", "tasks", "trained", "runs"),
     draw_best_method,
     display_name="best method",
     description="Lists the best method for each kind of missingness, with its certainty and cost.",
@@ -245,10 +231,10 @@ def _hold_up(rows: Sequence[BestMethod], costs: Mapping[str, float]) -> str:
         words = f"no method is among the best for all {kinds}; {_several(leading)} {_is(leading)} "
         words += f"for {most} of them"
     elif len(leading) == every > 1:
-        return f"these data do not tell {every} methods apart for any of {kinds}."
+        return f"none of {every} methods is significantly worse than the best for any of {kinds}."
     else:
-        words = f"for none of {kinds}, {_several(leading)} {_is(leading)} shown to be worse than "
-        words += "the best method"
+        words = f"for none of {kinds}, {_several(leading)} {_is(leading)} significantly worse "
+        words += "than the best method"
     known = {method: costs[method] for method in leading if method in costs}
     if len(known) > 1:
         least = min(known, key=lambda method: known[method])
@@ -268,7 +254,7 @@ def _leads(one: BestMethod, scores: ResultTable, task: Mapping[str, Any]) -> str
     others = len(one.values) - 1
     if not others:
         return f"{words}."
-    return f"{words}; it is shown to be better than {len(one.worse)} of {others} other methods."
+    return f"{words}; it is significantly better than {len(one.worse)} of {others} other methods."
 
 
 def _several(methods: Sequence[str]) -> str:

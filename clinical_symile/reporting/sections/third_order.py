@@ -21,7 +21,7 @@ from clinical_symile.tracking.results import Comparison
 
 _WITHOUT = "without-"  # begins the patterns that hide one modality of every sample
 _COMPLETE = "complete"
-_NEEDS = ("scores", "comparisons", "tasks", "series", "baselines")
+_NEEDS = ("scores", "comparisons", "tasks", "trained")
 
 
 def objective_sentences(
@@ -60,11 +60,9 @@ def draw_third_order(
     scores: ResultTable,
     comparisons: Sequence[Comparison],
     tasks: TaskTables,
-    series: Sequence[Series],
-    baselines: Mapping[str, str],
+    trained: Sequence[Series],
 ) -> Content | None:
     """Draw a table of each run against the ceiling of sums over pairs, with nothing missing."""
-    trained = [one for one in series if one.run not in baselines]
     panels = []
     for name, task in tasks.items():
         rows = _against_pair_sums(name, comparisons, tasks, trained)
@@ -122,7 +120,7 @@ def _leader(
 ) -> tuple[bool, str] | None:
     """Return a sentence on the best method without one modality, over its seeds, and the next.
 
-    Before it, True if the two are told apart.
+    Before it, True if they differ significantly.
     """
     task = tasks[name]
     metric, sign = task["primary"], 1 if task["higher_is_better"] else -1

@@ -45,7 +45,7 @@ def test_weights_are_a_softmax_of_mean_cosines_of_what_both_have_by_hand():
     torch.testing.assert_close(found, weights @ z[[0, 1, 3], 2])
 
 
-def test_nothing_in_common_gives_the_mean_and_nobody_gives_zeros():
+def test_nothing_in_common_gives_the_mean_and_no_sample_gives_zeros():
     z, available = drawn(4), torch.ones(4, 3, dtype=torch.bool)
     available[:, 0] = False
     nothing = torch.zeros(2, 3, dtype=torch.bool)

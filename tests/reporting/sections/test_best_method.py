@@ -10,7 +10,7 @@ from clinical_symile.reporting.report_data import ReportData
 from clinical_symile.reporting.sections.best_method import BEST_METHOD, best_methods
 from clinical_symile.reporting.text.answers import Decision
 from clinical_symile.tracking.results import Comparison
-from tests.helpers.report_data import FIRST, made_data
+from tests.helpers.report_data import FIRST, made_comparison, made_data
 
 VALUES = {
     ("symile-0", "complete"): 0.7,
@@ -40,23 +40,7 @@ def _data(*comparisons: Comparison, seconds: tuple[float, float] = (40.0, 30.0))
 
 
 def _row(pattern: str, difference: float, p_holm: float = 0.001) -> Comparison:
-    return Comparison(
-        run="symile-0",
-        baseline="clip-0",
-        cohort="synthetic",
-        task=FIRST,
-        split="held_out",
-        missingness=pattern,
-        metric="recall_at_1",
-        difference=difference,
-        low=difference - 0.02,
-        high=difference + 0.02,
-        n_samples=500,
-        n_subjects=400,
-        digest="0123456789abcdef",
-        p_value=p_holm,
-        p_holm=p_holm,
-    )
+    return made_comparison("symile-0", "clip-0", pattern, difference, p_holm)
 
 
 def _content(section: Any, data: ReportData) -> Any:
@@ -84,14 +68,12 @@ def test_each_kind_has_the_pattern_under_which_the_methods_are_worst() -> None:
 @pytest.mark.parametrize(
     ("p_holm", "count", "others"), [(0.001, "1 of 1", "none"), (0.2, "0 of 1", "CLIP")]
 )
-def test_a_method_is_told_apart_from_the_best_after_holm(
-    p_holm: float, count: str, others: str
-) -> None:
+def test_a_method_is_significantly_worse_after_holm(p_holm: float, count: str, others: str) -> None:
     row = _cells(_data(_row("complete", 0.5, p_holm)))["nothing missing"]
     assert row[4:6] == [count, others]
 
 
-def test_the_cost_names_the_cheapest_of_those_that_are_not_told_apart() -> None:
+def test_the_cost_names_the_cheapest_of_those_that_are_not_significantly_worse() -> None:
     apart = _cells(_data(_row("complete", 0.5)))["nothing missing"]
     assert apart[-1] == "40.0 s"
     assert _cells(_data())["nothing missing"][-1] == "40.0 s; CLIP: 30.0 s"
@@ -105,9 +87,9 @@ def _first(data: ReportData) -> str:
 
 def test_the_answer_names_the_methods_that_hold_up_under_every_kind() -> None:
     undecided = _first(_data())
-    assert "these data do not tell 2 methods apart for any of 3 kinds" in undecided
+    assert "none of 2 methods is significantly worse than the best for any of 3 kinds" in undecided
     better = _data(_row("complete", 0.5), _row("mcar-30", 0.2))
-    assert "for none of 3 kinds of missingness, Symile is shown to be worse" in _first(better)
+    assert "for none of 3 kinds of missingness, Symile is significantly worse" in _first(better)
     mixed = _data(_row("complete", 0.5), _row("without-ecg", -0.08), _row("mcar-30", 0.2))
     assert "no method is among the best for all 3 kinds of missingness" in _first(mixed)
     assert "Symile is for 2 of them" in _first(mixed)
@@ -116,7 +98,7 @@ def test_the_answer_names_the_methods_that_hold_up_under_every_kind() -> None:
 def test_the_second_sentence_names_the_leader_without_a_modality() -> None:
     sentences = _content(METHOD_FINDINGS, _data(_row("without-ecg", -0.08))).values["sentences"]
     assert "without ECG: CLIP has the best recall@1" in sentences[1]
-    assert "it is shown to be better than 1 of 1 other methods" in sentences[1]
+    assert "it is significantly better than 1 of 1 other methods" in sentences[1]
 
 
 def test_means_are_over_seeds_and_a_lower_value_can_be_better() -> None:

@@ -5,32 +5,12 @@ from clinical_symile.reporting.first_screen import OBJECTIVE_FINDINGS
 from clinical_symile.reporting.report_data import ReportData
 from clinical_symile.reporting.sections.third_order import THIRD_ORDER
 from clinical_symile.tracking.results import Comparison
-from tests.helpers.report_data import FIRST, made_data
+from tests.helpers.report_data import FIRST, made_comparison, made_data
 
 
 def _data(*differences: Comparison) -> ReportData:
     description = {"pair-sums": "the best sum over pairs"}
     return replace(made_data(), comparisons=differences, baselines=description)
-
-
-def _row(run: str, baseline: str, pattern: str, difference: float, p_holm: float) -> Comparison:
-    return Comparison(
-        run=run,
-        baseline=baseline,
-        cohort="synthetic",
-        task=FIRST,
-        split="held_out",
-        missingness=pattern,
-        metric="recall_at_1",
-        difference=difference,
-        low=difference - 0.02,
-        high=difference + 0.02,
-        n_samples=500,
-        n_subjects=400,
-        digest="0123456789abcdef",
-        p_value=p_holm,
-        p_holm=p_holm,
-    )
 
 
 def _content(section: Any, data: ReportData) -> Any:
@@ -47,7 +27,9 @@ def test_the_first_without_the_ecg_is_told_apart_from_the_next_only_after_holm()
         (0.001, "Symile is better"),
         (0.2, "these data do not tell"),
     ):
-        sentence = _sentence(_data(_row("symile-0", "clip-0", "without-ecg", 0.1, p_holm)))
+        sentence = _sentence(
+            _data(made_comparison("symile-0", "clip-0", "without-ecg", 0.1, p_holm))
+        )
         assert words in sentence
 
 
@@ -92,8 +74,8 @@ def test_the_leader_is_named_without_the_modality_whose_loss_costs_most() -> Non
 
 def test_only_runs_clearly_above_the_sums_over_pairs_pass() -> None:
     data = _data(
-        _row("symile-0", "pair-sums", "complete", 0.3, 0.001),
-        _row("clip-0", "pair-sums", "complete", 0.03, 0.4),
+        made_comparison("symile-0", "pair-sums", "complete", 0.3, 0.001),
+        made_comparison("clip-0", "pair-sums", "complete", 0.03, 0.4),
     )
     labels = {one.run: one.label for one in data.series}
     (panel,) = _content(THIRD_ORDER, data).panels
@@ -106,7 +88,7 @@ def test_only_runs_clearly_above_the_sums_over_pairs_pass() -> None:
 
 
 def test_a_run_below_the_sums_over_pairs_does_not_pass() -> None:
-    data = _data(_row("clip-0", "pair-sums", "complete", -0.2, 0.001))
+    data = _data(made_comparison("clip-0", "pair-sums", "complete", -0.2, 0.001))
     (panel,) = _content(THIRD_ORDER, data).panels
     assert panel.body[0][-1] == "not shown"
     sentences = _content(OBJECTIVE_FINDINGS, data).values["sentences"]
@@ -119,8 +101,8 @@ def test_without_the_ceiling_there_is_no_section() -> None:
 
 def test_what_is_decided_comes_before_what_is_not() -> None:
     data = _data(
-        _row("symile-0", "clip-0", "without-ecg", 0.1, 0.2),
-        _row("symile-0", "pair-sums", "complete", 0.3, 0.001),
+        made_comparison("symile-0", "clip-0", "without-ecg", 0.1, 0.2),
+        made_comparison("symile-0", "pair-sums", "complete", 0.3, 0.001),
     )
     first, second, *_ = _content(OBJECTIVE_FINDINGS, data).values["sentences"]
     assert "above the best sum over pairs" in first
