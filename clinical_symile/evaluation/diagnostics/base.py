@@ -220,6 +220,21 @@ def scaled(z: Float[np.ndarray, "*slot dim"]) -> Float[np.ndarray, "*slot dim"]:
     return z / np.where(length > 0, length, 1.0)
 
 
+def noise_of_rows(
+    rows: Int[np.ndarray, " sample"], *, seed: int, column: int, dim: int
+) -> Float[np.ndarray, "sample dim"]:
+    """Return standard normal numbers that depend on the seed, the row of the store and the column.
+
+    Args:
+        rows: the rows of the samples.
+        seed: of the task.
+        column: the position of the modality.
+        dim: the number of numbers for each sample.
+    """
+    drawn = [np.random.default_rng([seed, row, column]) for row in rows.tolist()]
+    return np.array([one.normal(size=dim) for one in drawn]).reshape(len(drawn), dim)
+
+
 def train_means(inputs: DiagnosticInputs) -> Float[np.ndarray, "modality dim"]:
     """Return the mean vector of each modality over train samples.
 

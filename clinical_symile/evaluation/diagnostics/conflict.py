@@ -95,9 +95,8 @@ def _donors(
     request, label = inputs.request, inputs.label
     subjects = inputs.store.samples["subject"].to_numpy()[request.rows]
     has, several = request.available[:, column], request.available.sum(axis=1) > 1
-    order = np.argsort(
-        request.rows, kind="stable"
-    )  # a draw depends on the rows, not on their order
+    # A draw depends on the rows, not on their order.
+    order = np.argsort(request.rows, kind="stable")
     used, donor = has & several & ~np.isnan(label), np.zeros(len(has), dtype=np.int64)
     for place in np.flatnonzero(used):
         fits = has & (label == 1 - label[place]) & (subjects != subjects[place])

@@ -21,6 +21,7 @@ from clinical_symile.errors import CannotScore, DataError
 from clinical_symile.evaluation.diagnostics.base import (
     DiagnosticInputs,
     DiagnosticMeasure,
+    noise_of_rows,
     scaled,
     train_means,
     unit_vectors,
@@ -59,7 +60,7 @@ class Gap:
         "recall_at_1": "Recall at 1 of one modality given another, by cosines.",
         "recall_at_1_removed": "The same after mean removal.",
         "recall_at_1_c3": "The same after mean removal and noise.",
-        "recall_at_1_shifted": "The same after both are moved by a share of the train gap.",
+        "recall_at_1_shifted": "The same after both are moved by shares of the train gap.",
     }
 
     def __init__(self, *, candidates: int, noise: float, shifts: Sequence[float]):
@@ -100,8 +101,7 @@ class Gap:
             return scaled(z - means[column])
 
         def with_noise(z: _Vectors, column: int, rows: Int[np.ndarray, " sample"]) -> _Vectors:
-            drawn = [np.random.default_rng([seed, row, column]) for row in rows.tolist()]
-            noise = np.stack([one.normal(size=z.shape[1]) for one in drawn])
+            noise = noise_of_rows(rows, seed=seed, column=column, dim=z.shape[1])
             return scaled(removed(z, column, rows) + self._noise * noise)
 
         def shifted(share: float) -> _Correct:

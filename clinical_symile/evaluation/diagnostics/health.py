@@ -86,7 +86,8 @@ class Health:
             told = self._told_apart(inputs, (a, b))
             parts["separability"].append(
                 sample_mean(
-                    *(f"separability/{pair}", told),
+                    f"separability/{pair}",
+                    told,
                     low=0.0,
                     high=1.0,
                     higher_is_better=False,

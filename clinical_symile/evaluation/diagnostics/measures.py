@@ -126,11 +126,19 @@ def average(name: str, parts: Sequence[DiagnosticMeasure]) -> list[DiagnosticMea
         low=first.low,
         high=first.high,
         interval=first.interval,
-        chance=first.chance,
+        chance=_mean_chance(metrics),
         weighted=_MeanOfParts([one.weighted for one in metrics], ends),
     )
     columns = {key: array for part in parts for key, array in part.columns.items()}
     return [DiagnosticMeasure(mean, columns), *parts]
+
+
+def _mean_chance(metrics: Sequence[Metric]) -> Callable[[Any], float] | None:
+    """Return the mean of the parts' chance levels; None if a part has none."""
+    levels = [one.chance for one in metrics if one.chance is not None]
+    if len(levels) < len(metrics):
+        return None
+    return lambda known: float(np.mean([level(known) for level in levels]))
 
 
 def mean_of_pairs(

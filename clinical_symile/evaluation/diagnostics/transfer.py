@@ -17,6 +17,7 @@ from clinical_symile.errors import CannotScore
 from clinical_symile.evaluation.diagnostics.base import (
     DiagnosticInputs,
     DiagnosticMeasure,
+    noise_of_rows,
     scaled,
     train_means,
 )
@@ -72,8 +73,7 @@ class Transfer:
 
         def noisy(change: _Change) -> _Change:
             def add(z: np.ndarray, column: int, rows: np.ndarray) -> np.ndarray:
-                drawn = [np.random.default_rng([seed, row, column]) for row in rows.tolist()]
-                noise = np.stack([one.normal(size=z.shape[1]) for one in drawn])
+                noise = noise_of_rows(rows, seed=seed, column=column, dim=z.shape[1])
                 return scaled(change(z, column, rows) + self._noise * noise)
 
             return add

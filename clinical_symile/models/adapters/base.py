@@ -255,6 +255,19 @@ def head_of(encoder: nn.Module) -> nn.Module:
     return cast(nn.Module, head)
 
 
+def refuse_frozen_or_adapted(encoder: nn.Module, *, name: str) -> None:
+    """Refuse an encoder that its own table freezes or adapts, for a method that adapts it itself.
+
+    Raises:
+        ValueError: it is frozen or adapted.
+    """
+    if isinstance(encoder, AdaptedEncoder | FrozenEncoder):
+        raise ValueError(
+            f"encoders.{name} is frozen or has an adapter; expected neither, since the method "
+            "freezes every encoder and adapts it. Remove it, and start from a run without it."
+        )
+
+
 def freeze(encoder: nn.Module) -> None:
     """Let no parameter of an encoder need a gradient, except those of its head.
 

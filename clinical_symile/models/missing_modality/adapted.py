@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from clinical_symile.data.embeddings import pattern_codes
-from clinical_symile.models.adapters.base import AdaptedEncoder, FrozenEncoder, encode_with
+from clinical_symile.models.adapters.base import encode_with, refuse_frozen_or_adapted
 from clinical_symile.models.adapters.lora import Lora, LowRankUpdate
 from clinical_symile.models.adapters.ssf import Ssf
 from clinical_symile.models.missing_modality.base import MissingModalityMethod, SetEncodingHandler
@@ -64,12 +64,7 @@ class AdaptersOfSets(SetEncodingHandler):
             ValueError: an encoder is frozen or adapted by its own table, or has no layer.
         """
         for column, (name, encoder) in enumerate(encoders.items()):
-            if isinstance(encoder, AdaptedEncoder | FrozenEncoder):
-                raise ValueError(
-                    f"encoders.{name} is frozen or has an adapter; expected neither, since the "
-                    "method freezes every encoder and adapts it. Remove it, and start from a run "
-                    "without it."
-                )
+            refuse_frozen_or_adapted(encoder, name=name)
             for code in self._incomplete_sets(column):
                 made = self.adapter.updates(encoder, head=None)
                 self.updates[_key(column, code)] = nn.ModuleList(made.values())

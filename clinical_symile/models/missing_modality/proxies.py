@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from clinical_symile.models.adapters.base import AdaptedEncoder, FrozenEncoder
+from clinical_symile.models.adapters.base import refuse_frozen_or_adapted
 from clinical_symile.models.adapters.lora import Lora
 from clinical_symile.models.missing_modality.base import MissingModalityMethod, TokenHandler
 from clinical_symile.models.token_attention import TokenReader, attend
@@ -67,13 +67,8 @@ class ProxyTokens(TokenHandler):
             ValueError: an encoder gives no tokens, or is frozen or adapted by its own table.
         """
         for name, encoder in encoders.items():
+            refuse_frozen_or_adapted(encoder, name=name)
             shape = token_encoder(encoder, name=name).token_shape
-            if isinstance(encoder, AdaptedEncoder | FrozenEncoder):
-                raise ValueError(
-                    f"encoders.{name} is frozen or has an adapter; expected neither, since the "
-                    "method freezes every encoder and adapts it. Remove it, and start from a run "
-                    "without it."
-                )
             self.readers.append(TokenReader(shape, _WIDTH))
             made = Lora(rank=_RANK).updates(encoder, head=None)
             self.updates.append(nn.ModuleList(made.values()))

@@ -48,9 +48,12 @@ class Balance:
 
     Attributes:
         separate: True if it needs the gradient of each term, which takes a backward pass each.
+        raises_effects: True if it gives the effects of modalities on the prediction to encoders
+            alone; without such a balance, fusion and heads would raise them too.
     """
 
     separate: ClassVar[bool] = False
+    raises_effects: ClassVar[bool] = False
 
     def check(self, objective: Objective) -> None:
         """Refuse an objective that the balance has no meaning for; by default none.

@@ -36,6 +36,7 @@ class Mcr(Balance):
         "NeurIPS 2025, https://arxiv.org/abs/2411.07335"
     )
     separate = True
+    raises_effects = True
 
     def __init__(self, *, cooperation: float = -1.0):
         if not -1 <= cooperation <= 1:

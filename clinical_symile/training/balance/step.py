@@ -8,12 +8,15 @@ from torch import Tensor
 
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.errors import DefinitionError
+from clinical_symile.objectives.base import Objective
+from clinical_symile.objectives.outcome import Supervised
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import BALANCES
 from clinical_symile.training.balance.base import (
     TOTAL_TERM,
     Balance,
     apply_gradients,
+    owner_of,
     step_gradients,
 )
 from clinical_symile.training.learner import SCORE, TOTAL, Learner, processes
@@ -27,15 +30,46 @@ def build_balance(task: Pretraining, learner: Learner) -> Balance | None:
     Raises:
         DefinitionError: it does not accept the arguments, or the objective.
     """
-    if task.balance is None:
-        return None
     try:
-        balance = resolve(task.balance.name, BALANCES)(**task.balance.arguments)
-        balance.check(learner.objective)
+        balance = None
+        if task.balance is not None:
+            balance = resolve(task.balance.name, BALANCES)(**task.balance.arguments)
+            balance.check(learner.objective)
+            _check_encoders(learner)
+        _check_effects(learner.objective, balance)
     except (TypeError, ValueError) as error:
         raise DefinitionError(f"task '{task.name}': balance: {error}", code="CS-F020") from error
-    learner.keeps_parts = balance.separate
+    if balance is not None:
+        learner.keeps_parts = balance.separate
     return balance
+
+
+def _check_encoders(learner: Learner) -> None:
+    """Refuse a model whose encoders are not trained: a balance would change nothing.
+
+    Raises:
+        ValueError: no weight of an encoder is trained.
+    """
+    trained = [name for name, weight in learner.named_parameters() if weight.requires_grad]
+    if not any(owner_of(name) for name in trained):
+        raise ValueError(
+            "it changes the gradients of encoders, and none of these is trained. Remove [balance], "
+            "or choose a missing_modality that trains encoders."
+        )
+
+
+def _check_effects(objective: Objective, balance: Balance | None) -> None:
+    """Refuse effects of modalities without a balance that gives them to encoders alone.
+
+    Raises:
+        ValueError: the objective has effects, and the balance does not handle them.
+    """
+    has_effects = isinstance(objective, Supervised) and objective.effect > 0
+    if has_effects and not (balance is not None and balance.raises_effects):
+        raise ValueError(
+            f"objective.effect is {objective.effect}, which only the balance 'mcr' gives to "
+            'encoders alone. Set balance.name = "mcr", or objective.effect = 0.'
+        )
 
 
 def apply_balance(

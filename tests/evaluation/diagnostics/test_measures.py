@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from clinical_symile.evaluation.diagnostics.base import DiagnosticMeasure
 from clinical_symile.evaluation.diagnostics.measures import (
     average,
     joint_measure,
@@ -90,3 +91,15 @@ def test_a_mean_over_parts_comes_first_and_has_the_columns_of_all() -> None:
     expected = (own[0](weights, arrays[0]) + own[1](weights, arrays[1])) / 2
     np.testing.assert_allclose(found, expected)
     assert average("x", []) == []
+
+
+def test_the_chance_of_a_mean_is_the_mean_of_its_parts_chances() -> None:
+    values = np.array([0.0, 1.0, 1.0])
+
+    def part(name: str, chance: float | None) -> DiagnosticMeasure:
+        return sample_mean(f"recall/{name}", values, low=0.0, high=1.0, chance=chance)
+
+    mean, *_ = average("recall", [part("a", 0.5), part("b", 0.1)])
+    assert mean.metric.chance is not None
+    assert mean.metric.chance(None) == pytest.approx(0.3)
+    assert average("recall", [part("a", 0.5), part("b", None)])[0].metric.chance is None

@@ -327,3 +327,10 @@ def test_a_task_without_a_run_or_with_another_objective_is_refused(
     )
     with pytest.raises(DefinitionError, match="no parameters of the objective 'outcome'"):
         train(other, store=synthetic_store, run=Run(tmp_path / "b"), seed=0, accelerator="cpu")
+
+
+def test_a_balance_of_encoders_that_are_not_trained_is_refused(
+    catalog: Catalog, synthetic_store: CohortStore, tmp_path: Path
+):
+    with pytest.raises(DefinitionError, match="encoders, and none of these is trained"):
+        adapted_run(catalog, synthetic_store, tmp_path, 'balance={name="mgda"}')

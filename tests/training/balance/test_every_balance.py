@@ -345,6 +345,8 @@ def test_each_balance_has_a_task_that_trains(
             "cooperation is -2.0; expected a number from -1 to 1",
         ),
         (OUTCOME, ("objective.agreement=1.0", "objective.unimodal_weight=0.0"), "heads of single"),
+        (OUTCOME, ("objective.effect=1.0",), "which only the balance 'mcr' gives to encoders"),
+        (OUTCOME, ("objective.effect=1.0", 'balance={name="mlb"}'), "only the balance 'mcr'"),
         (OUTCOME, ('balance={name="mlbb"}',), "unknown balance 'mlbb'; did you mean 'mlb'"),
     ],
 )
