@@ -65,16 +65,16 @@ class ReportFacts:
 
 def draw_findings(
     *,
-    scores: ResultTable,
     comparisons: Sequence[Comparison],
+    methods_compared: Sequence[MethodComparison],
+    methods_by_task: Mapping[str, Series],
+    scores: ResultTable,
     decisions: Sequence[Decision],
     tasks: TaskTables,
     series: Sequence[Series],
     trained: Sequence[Series],
     runs: Sequence[Mapping[str, Any]],
     baselines: Mapping[str, str],
-    methods_compared: Sequence[MethodComparison],
-    methods_by_task: Mapping[str, Series],
     results: Sequence[Result],
     cohort: Mapping[str, Any],
     has_oracle: bool,
@@ -142,8 +142,8 @@ def draw_retained(
 
 def draw_objective_findings(
     *,
-    scores: ResultTable,
     comparisons: Sequence[Comparison],
+    scores: ResultTable,
     decisions: Sequence[Decision],
     tasks: TaskTables,
     series: Sequence[Series],
@@ -238,7 +238,7 @@ _NEEDS = (
 
 FINDING_SENTENCES = Section(
     "findings",
-    (*_NEEDS, "comparisons", "methods_compared", "methods_by_task"),
+    ("comparisons", "methods_compared", "methods_by_task", *_NEEDS),
     draw_findings,
     "sections/sentences.j2",
     display_name="findings",
@@ -247,7 +247,7 @@ FINDING_SENTENCES = Section(
 
 OBJECTIVE_FINDINGS = Section(
     "objective_findings",
-    (*_NEEDS, "comparisons"),
+    ("comparisons", *_NEEDS),
     draw_objective_findings,
     "sections/sentences.j2",
     display_name="objectives, in sentences",

@@ -141,7 +141,7 @@ class ReportData:
 
     @cached_property
     def decisions(self) -> list[Decision]:
-        """Which of two methods is better on each task under each pattern; without baselines."""
+        """The comparison of each two methods on each task under each pattern; without baselines."""
         return method_decisions(
             self.comparisons,
             tasks=self.tasks,
