@@ -9,11 +9,8 @@ from clinical_symile.registry.base import Family, describe
 from clinical_symile.registry.families import FAMILIES, PARTS
 
 ROOT = Path(__file__).resolve().parents[2]
-PLACES = {
-    "missing_query": "clinical_symile/objectives/missing_query.py",
-    "theory": "tests/objectives",
-}
-"""The file or folder of what has no registered name."""
+PLACES = {"missing_query": "clinical_symile/objectives/missing_query.py"}
+"""The file of what has neither a registered name nor a module's path."""
 GROUPS = {
     "objectives": "Objectives",
     "fusion": "Supervised fusion",
@@ -40,8 +37,11 @@ def registered(place: str) -> tuple[Family, str] | None:
     return None if family is None or name not in family else (family, name)
 
 
-def file_of(place: str) -> str:
-    """Return the file of a method in the repository."""
+def file_of(row: Mapping[str, str]) -> str:
+    """Return the file of a method in the repository; that of its test, if theory is all it has."""
+    place = row["in"]
+    if place == "theory":
+        return row["test"].partition("::")[0]
     found = registered(place)
     if found is None:
         return PLACES.get(place, place)
@@ -86,7 +86,7 @@ def _table(rows: list[dict[str, str]]) -> str:
 
 def _lines(rows: list[dict[str, str]]) -> Iterator[str]:
     for row in rows:
-        found, file = registered(row["in"]), file_of(row["in"])
+        found, file = registered(row["in"]), file_of(row)
         name = found[1] if found else posixpath.basename(file)
         source = row.get("source") or (describe(found[1], found[0]).source if found else "")
         test_file, _, test = row["test"].partition("::")

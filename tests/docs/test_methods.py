@@ -14,7 +14,7 @@ ROWS = read_methods()["method"]
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["name"])
 def test_a_method_has_a_file_a_test_a_licence_and_a_source(row: dict[str, str]) -> None:
-    assert (ROOT / file_of(row["in"])).exists()
+    assert (ROOT / file_of(row)).is_file()
     path, _, name = row["test"].partition("::")
     functions = ast.parse((ROOT / path).read_text(encoding="utf-8")).body
     assert name in {node.name for node in functions if isinstance(node, ast.FunctionDef)}

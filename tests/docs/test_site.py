@@ -3,6 +3,7 @@
 import argparse
 import inspect
 import pkgutil
+import posixpath
 import re
 from pathlib import Path
 
@@ -98,6 +99,17 @@ def test_a_page_names_only_files_of_the_repository_that_exist(page: str):
     for name in re.findall(rf"`((?:{folders})/[\w./-]+)`", text):
         beside = (ROOT / page).parent / name  # a catalog's README speaks of its own folders
         assert (ROOT / name).exists() or beside.exists(), f"{page}: {name}"
+
+
+@pytest.mark.parametrize("page", [*GENERATED, *(page for page in WRITTEN if "/" in page)])
+def test_a_page_links_only_files_that_exist(page: str):
+    place = page if page in WRITTEN else f"docs/{page}"
+    text = re.sub(r"(?s)```.*?```|`[^`\n]*`", "", GENERATED.get(page, WRITTEN.get(page)))
+    for link in re.findall(r"\]\(([^)\s#:]+)(?:#[^)\s]*)?\)", text):
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(place), link))
+        readme = ROOT / target / "README.md"
+        generated = target.removeprefix("docs/") in GENERATED
+        assert generated or (ROOT / target).is_file() or readme.is_file(), f"{page}: {link}"
 
 
 def _is_module(parts: list[str]) -> bool:
