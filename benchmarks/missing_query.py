@@ -29,7 +29,7 @@ from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
 from clinical_symile.evaluation.predictors.oracle import OraclePredictor
 from clinical_symile.evaluation.retrieval import RetrievalEvaluator
 from clinical_symile.missingness.patterns import parse_pattern
-from clinical_symile.models.multimodal import embed_rows
+from clinical_symile.models.row_embeddings import embed_rows
 from clinical_symile.registry.base import load_object
 from clinical_symile.stats.bootstrap import bootstrap
 from clinical_symile.tracking.run import Run

@@ -28,7 +28,7 @@ from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.evaluation.evaluate import evaluate
 from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
 from clinical_symile.missingness.patterns import expand
-from clinical_symile.models.multimodal import embed_rows
+from clinical_symile.models.row_embeddings import embed_rows
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.learner import load_learner
 

@@ -36,7 +36,7 @@ from clinical_symile.evaluation.task_selection import TRAINED_ON, EvaluationTask
 from clinical_symile.files import lock_folder
 from clinical_symile.formatting import join_words
 from clinical_symile.hashing import file_sha256
-from clinical_symile.models.multimodal import embed_rows
+from clinical_symile.models.row_embeddings import embed_rows
 from clinical_symile.registry.names import path_in
 from clinical_symile.registry.run_names import check_run_name
 from clinical_symile.tracking.checksums import check_folder

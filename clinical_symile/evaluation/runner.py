@@ -26,7 +26,7 @@ from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
 from clinical_symile.evaluation.probes.base import Encoders
 from clinical_symile.evaluation.task_selection import EvaluationTask
 from clinical_symile.files import lock_folder
-from clinical_symile.models.multimodal import embed_rows
+from clinical_symile.models.row_embeddings import embed_rows
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.missing_query import RULES
 from clinical_symile.registry.base import unknown_name_message

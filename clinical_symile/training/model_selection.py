@@ -13,7 +13,7 @@ from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.metrics.representation import representation_metrics
 from clinical_symile.metrics.retrieval import expected_ranks
-from clinical_symile.models.multimodal import embed_rows
+from clinical_symile.models.row_embeddings import embed_rows
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.outcome import Supervised
 from clinical_symile.registry.base import resolve

@@ -23,7 +23,7 @@ from clinical_symile.evaluation.predictors.base import Predictor, Request, hide_
 from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
 from clinical_symile.evaluation.probes.base import Encoders
 from clinical_symile.missingness.patterns import expand, parse_pattern
-from clinical_symile.models.multimodal import embed_rows
+from clinical_symile.models.row_embeddings import embed_rows
 from clinical_symile.registry.families import RETRIEVAL_METRICS
 from clinical_symile.training.learner import build_learner
 from tests.helpers.objective_values import SCORING, registered

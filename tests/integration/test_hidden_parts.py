@@ -17,7 +17,7 @@ from clinical_symile.evaluation.evaluate import evaluate
 from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
 from clinical_symile.evaluation.probes.base import Encoders
 from clinical_symile.missingness.patterns import parse_pattern
-from clinical_symile.models.multimodal import embed_rows
+from clinical_symile.models.row_embeddings import embed_rows
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.learner import build_learner
 from clinical_symile.training.train import train

@@ -10,7 +10,8 @@ from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.data.loader import Batch, load_batch
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DefinitionError
-from clinical_symile.models.multimodal import MultimodalEncoder, build_model, embed_rows
+from clinical_symile.models.multimodal import MultimodalEncoder, build_model
+from clinical_symile.models.row_embeddings import embed_rows
 from clinical_symile.objectives.symile import Symile
 from tests.helpers.synthetic import tiny
 
@@ -160,40 +161,6 @@ def test_the_global_random_stream_is_left_as_it_was(
     embed_rows(build_model(tiny_task, synthetic_store, seed=0), synthetic_store, np.arange(5))
     assert torch.equal(torch.random.get_rng_state(), before[0])
     np.testing.assert_equal(np.random.get_state(legacy=False), before[1])  # noqa: NPY002
-
-
-def test_embedding_in_batches_is_embedding_at_once(
-    tiny_task: Pretraining, synthetic_store: CohortStore
-) -> None:
-    model, rows = build_model(tiny_task, synthetic_store, seed=0), np.arange(20)[::-1].copy()
-    at_once, in_batches = [
-        embed_rows(model, synthetic_store, rows, batch_size=size) for size in (256, 7)
-    ]
-    torch.testing.assert_close(in_batches.z, at_once.z, rtol=1e-4, atol=1e-6)
-    assert torch.equal(in_batches.available, at_once.available)
-    assert in_batches.rows.tolist() == rows.tolist()
-    assert torch.equal(at_once.available, torch.from_numpy(synthetic_store.present[rows]))
-
-
-def test_embedding_changes_nothing_in_the_model(
-    tiny_task: Pretraining, synthetic_store: CohortStore
-) -> None:
-    model = build_model(tiny_task, synthetic_store, seed=0).train()
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    embedded = embed_rows(model, synthetic_store, np.arange(5))
-    assert model.training
-    assert not embedded.z.requires_grad
-    for name, tensor in model.state_dict().items():
-        assert torch.equal(tensor, before[name])
-
-
-def test_nobody_has_embeddings_of_the_same_width(
-    tiny_task: Pretraining, synthetic_store: CohortStore
-) -> None:
-    none = embed_rows(
-        build_model(tiny_task, synthetic_store, seed=0), synthetic_store, np.zeros(0, dtype=int)
-    )
-    assert none.z.shape == (0, 3, tiny_task.dim)
 
 
 def test_every_problem_of_the_encoders_is_told(

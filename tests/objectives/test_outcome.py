@@ -15,7 +15,7 @@ from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.side_information import SideInformation
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError, DefinitionError
-from clinical_symile.evaluation.leak_checks.components import objective_leaks
+from clinical_symile.evaluation.leak_checks.objectives import objective_leaks
 from clinical_symile.objectives.inputs import ObjectiveInput
 from clinical_symile.objectives.outcome import (
     Supervised,

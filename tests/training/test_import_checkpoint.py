@@ -20,7 +20,7 @@ from clinical_symile.data.prepare_cohort import prepare_cohort
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
 from clinical_symile.evaluation.runner import evaluate_run
-from clinical_symile.models.multimodal import embed_rows
+from clinical_symile.models.row_embeddings import embed_rows
 from clinical_symile.tracking.run import Run
 from clinical_symile.training._lightning_checkpoint import read_lightning_file
 from clinical_symile.training.import_checkpoint import import_checkpoint

@@ -9,7 +9,7 @@ import pytest
 import clinical_symile as cs
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
-from clinical_symile.models.multimodal import embed_rows
+from clinical_symile.models.row_embeddings import embed_rows
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.learner import load_learner
 from clinical_symile.training.served_model import ServedModel, _load_pyfunc, write_served_model

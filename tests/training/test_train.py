@@ -23,7 +23,7 @@ from clinical_symile.data.training_view import build_training_view
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.formatting import format_parts
 from clinical_symile.models.encoders.tabular import Mlp
-from clinical_symile.models.multimodal import embed_rows
+from clinical_symile.models.row_embeddings import embed_rows
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.clip import Clip
 from clinical_symile.objectives.distributed import Group

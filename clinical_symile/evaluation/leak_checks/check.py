@@ -29,9 +29,9 @@ from clinical_symile.evaluation.leak_checks.components import (
     encoder_leaks,
     fusion_leaks,
     missing_modality_leaks,
-    objective_leaks,
 )
 from clinical_symile.evaluation.leak_checks.modalities import modality_leaks
+from clinical_symile.evaluation.leak_checks.objectives import objective_leaks
 from clinical_symile.evaluation.leak_checks.predictions import (
     baseline_leaks,
     diagnostic_leaks,

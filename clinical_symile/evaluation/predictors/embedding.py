@@ -23,6 +23,11 @@ from clinical_symile.evaluation.predictors._chosen_objective import check_spread
 from clinical_symile.evaluation.predictors._trained_sets import trained_sets
 from clinical_symile.evaluation.predictors.bank import draw_bank
 from clinical_symile.evaluation.predictors.base import Embedder, Request
+from clinical_symile.evaluation.predictors.query_modalities import (
+    encoded_modalities,
+    missing_modalities,
+    queries_with_bank,
+)
 from clinical_symile.evaluation.probes.base import (
     EmbeddedSamples,
     Encoders,
@@ -32,7 +37,7 @@ from clinical_symile.evaluation.probes.base import (
 from clinical_symile.evaluation.probes.head import Head
 from clinical_symile.missingness.patterns import Pattern
 from clinical_symile.models.missing_modality.base import Fill
-from clinical_symile.models.multimodal import reencode_modality
+from clinical_symile.models.row_embeddings import reencode_modality
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.missing_query import Bank, MarginalizingScore, check_rule
 from clinical_symile.registry.base import resolve
@@ -182,15 +187,9 @@ class EmbeddingPredictor:
     def _scores_by_set(
         self, request: Request[Retrieval], candidates: Int[np.ndarray, "*query candidate"]
     ) -> Float[np.ndarray, "query candidate"]:
-        """Score queries with candidates that are encoded as samples with the same modalities.
-
-        A query's set of modalities has the target too, whether the query's own is there or not. A
-        query without any modality is scored with whole samples.
-        """
-        shown = np.zeros((len(request.rows), len(self.embeddings.modalities)), dtype=bool)
-        shown[:, self._columns(request.task.query)] = request.available
-        shown[~shown.any(axis=1)] = True
-        shown[:, self._columns((request.task.target,))] = True
+        """Score queries with candidates that are encoded as samples with the same modalities."""
+        self._columns((*request.task.query, request.task.target))
+        shown = encoded_modalities(request, self.embeddings.modalities)
         assert self.encoders is not None
         model = self.encoders.learner.model
         codes = trained_sets(torch.from_numpy(shown), model).numpy()
@@ -233,12 +232,7 @@ class EmbeddingPredictor:
 
     def _missing(self, request: Request[Retrieval]) -> dict[str, Bool[np.ndarray, " query"]]:
         """Return for each modality but the target which queries lack it."""
-        task, everyone = request.task, np.ones(len(request.rows), dtype=bool)
-        return {
-            name: ~request.available[:, task.query.index(name)] if name in task.query else everyone
-            for name in self.embeddings.modalities
-            if name != task.target
-        }
+        return missing_modalities(request, self.embeddings.modalities)
 
     def _needs_bank(self, request: Request[Retrieval]) -> Bool[np.ndarray, " query"]:
         """Return which queries lack a modality of the model that the bank replaces.
@@ -246,20 +240,12 @@ class EmbeddingPredictor:
         Raises:
             CannotScore: no train sample has embeddings of such a modality.
         """
-        bank = self._used_bank
-        if bank is None:
-            return np.zeros(len(request.rows), dtype=bool)
-        missing = self._missing(request)
-        unknown = [name for name, gone in missing.items() if gone.any() and name not in bank.z]
-        if unknown:
+        try:
+            return queries_with_bank(request, self.embeddings.modalities, self._used_bank)
+        except CannotScore:
             if self.source is not None:
                 self.source()  # says why it cannot be reached
-            raise CannotScore(
-                f"no train sample has embeddings of {', '.join(unknown)} to replace those that a "
-                "query misses. Use missing_query = 'drop'.",
-                code="CS-S015",
-            )
-        return np.any(list(missing.values()), axis=0)
+            raise
 
     def predict_proba(self, request: Request[Classification]) -> Float[np.ndarray, " sample"]:
         """Predict by the task's probe, fitted under the same pattern.

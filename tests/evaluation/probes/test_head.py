@@ -16,7 +16,7 @@ from clinical_symile.evaluation.predictors.base import draw_request
 from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
 from clinical_symile.evaluation.probes.base import Encoders
 from clinical_symile.missingness.patterns import parse_pattern
-from clinical_symile.models.multimodal import embed_rows
+from clinical_symile.models.row_embeddings import embed_rows
 from clinical_symile.objectives.outcome import Supervised
 from clinical_symile.training.learner import build_learner
 from tests.helpers.synthetic import mlp_task

@@ -27,7 +27,8 @@ from clinical_symile.models.encoders.tabular import Mlp
 from clinical_symile.models.encoders.waveform import ResNet1d
 from clinical_symile.models.missing_modality.adapted import AdaptersOfSets
 from clinical_symile.models.missing_modality.base import missing_modality_method
-from clinical_symile.models.multimodal import MultimodalEncoder, embed_rows
+from clinical_symile.models.multimodal import MultimodalEncoder
+from clinical_symile.models.row_embeddings import embed_rows
 from clinical_symile.objectives.clip import Clip
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.learner import Learner, build_learner, load_learner

@@ -13,7 +13,8 @@ from clinical_symile.data.loader import Batch, load_batch
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DefinitionError
 from clinical_symile.models.missing_modality.projected import ProjectedTokens
-from clinical_symile.models.multimodal import MultimodalEncoder, embed_rows
+from clinical_symile.models.multimodal import MultimodalEncoder
+from clinical_symile.models.row_embeddings import embed_rows
 from clinical_symile.training.learner import build_learner
 from tests.helpers.synthetic import mlp_task, tiny
 
