@@ -5,24 +5,22 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.func import functional_call
 
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.loader import Batch
 from clinical_symile.objectives.arguments import at_least, between_0_and_1, multiple_of, refuse
-from clinical_symile.objectives.base import (
-    Objective,
-    as_given,
-    query_availability,
-    query_columns,
-    query_embeddings,
-)
+from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.infonce import nt_xent_losses
 from clinical_symile.objectives.inputs import ObjectiveInput
 from clinical_symile.objectives.loss import Loss, sum_of_terms
 from clinical_symile.objectives.pairs import rows_of
 from clinical_symile.objectives.slots import FewSamplesError, filled_slots
-from clinical_symile.objectives.token_fusion import FusionTransformer
+from clinical_symile.objectives.token_fusion import (
+    FusionTransformer,
+    fuse_alone,
+    fuse_in_type,
+    score_by_fusion,
+)
 from clinical_symile.objectives.views import View, partly_hidden
 
 
@@ -144,23 +142,14 @@ class CoMm(Objective):
         Raises:
             ValueError: a query has no modality available.
         """
-        others = query_columns(query, target=target)
-        z = query.z.new_zeros(query.z.shape, dtype=torch.float64)
-        visible = torch.zeros_like(query.available)
-        z[:, others] = query_embeddings(query, target=target, fill=0.0)
-        visible[:, others] = query_availability(query, target=target)
-        found = self._alone(candidates.double(), query.modalities.index(target))
-        return as_given(self._fused(z, visible) @ found.T, candidates)
+        return score_by_fusion(self._fused, query, candidates, target=target)
 
     def _fused(
         self, z: Float[Tensor, "sample modality dim"], visible: Bool[Tensor, "sample modality"]
     ) -> Float[Tensor, "sample dim"]:
         """Fuse what is visible, with the transformer's weights in the type of the embeddings."""
-        weights = {name: value.to(z.dtype) for name, value in self.fusion.named_parameters()}
-        return functional_call(self.fusion, weights, (z, visible))
+        return fuse_in_type(self.fusion, z, visible)
 
     def _alone(self, z: Float[Tensor, "sample dim"], column: int) -> Float[Tensor, "sample dim"]:
         """Fuse embeddings of one modality, each by itself."""
-        visible = torch.arange(self.modalities, device=z.device) == column
-        every = torch.where(visible[:, None], z[:, None], 0.0)
-        return self._fused(every, visible.expand(len(z), -1))
+        return fuse_alone(self._fused, z, column=column, modalities=self.modalities)

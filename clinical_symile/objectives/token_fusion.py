@@ -1,10 +1,20 @@
 """A transformer that fuses the tokens of several modalities into one vector."""
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn.functional import normalize
 
+from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.objectives.base import (
+    as_given,
+    query_availability,
+    query_columns,
+    query_embeddings,
+)
 from clinical_symile.objectives.starting_weights import starting_weights
 
 _SPREAD = 0.02  # of the first vectors of places
@@ -53,11 +63,75 @@ class FusionTransformer(nn.Module):
     def forward(
         self,
         z: Float[Tensor, "sample modality dim"],
-        visible: Bool[Tensor, "sample modality"],
+        visible: Bool[Tensor, "sample modality *token"],
     ) -> Float[Tensor, "sample dim"]:
-        """Fuse the visible embeddings of each sample, at least one; others must be finite."""
+        """Fuse what is visible of each sample, at least one token; all else must be finite.
+
+        Args:
+            z: the embeddings.
+            visible: True for a visible modality, or for each visible token of a modality.
+        """
         tokens = self.enter(z.unflatten(2, (self.tokens, -1))) + self.places
-        seen = visible.repeat_interleave(self.tokens, dim=1)
+        every = visible if visible.ndim == 3 else visible[:, :, None].expand(*tokens.shape[:3])
+        seen = every.flatten(1)
         found = self.layers(tokens.flatten(1, 2), src_key_padding_mask=~seen)
         total = torch.where(seen[:, :, None], found, 0.0).sum(dim=1)
         return normalize(self.leave(total / seen.sum(dim=1, keepdim=True)), dim=1)
+
+
+def fuse_in_type(
+    fusion: nn.Module,
+    z: Float[Tensor, "sample modality dim"],
+    visible: Bool[Tensor, "sample modality *token"],
+) -> Float[Tensor, "sample dim"]:
+    """Fuse what is visible, with the network's weights in the type of the embeddings."""
+    weights = {name: value.to(z.dtype) for name, value in fusion.named_parameters()}
+    return functional_call(fusion, weights, (z, visible))
+
+
+def score_by_fusion(
+    fuse: Callable[[Tensor, Tensor], Tensor],
+    query: Embeddings,
+    candidates: Float[Tensor, "candidate dim"],
+    *,
+    target: str,
+) -> Float[Tensor, "query candidate"]:
+    """Compute the inner product of the fusion of what a query has and that of a candidate alone.
+
+    Args:
+        fuse: makes a vector of the visible ones of embeddings [sample, modality, dim].
+        query: the embeddings of each query; its column for `target` is never read.
+        candidates: embeddings of the target modality.
+        target: the modality of the candidates.
+
+    Raises:
+        ValueError: a query has no modality available.
+    """
+    others = query_columns(query, target=target)
+    z = query.z.new_zeros(query.z.shape, dtype=torch.float64)
+    visible = torch.zeros_like(query.available)
+    z[:, others] = query_embeddings(query, target=target, fill=0.0)
+    visible[:, others] = query_availability(query, target=target)
+    column, count = query.modalities.index(target), len(query.modalities)
+    found = fuse_alone(fuse, candidates.double(), column=column, modalities=count)
+    return as_given(fuse(z, visible) @ found.T, candidates)
+
+
+def fuse_alone(
+    fuse: Callable[[Tensor, Tensor], Tensor],
+    z: Float[Tensor, "sample dim"],
+    *,
+    column: int,
+    modalities: int,
+) -> Float[Tensor, "sample dim"]:
+    """Fuse embeddings of one modality, each by itself.
+
+    Args:
+        fuse: see `score_by_fusion`.
+        z: the embeddings.
+        column: the column of their modality.
+        modalities: the number of columns.
+    """
+    visible = torch.arange(modalities, device=z.device) == column
+    every = torch.where(visible[:, None], z[:, None], 0.0)
+    return fuse(every, visible.expand(len(z), -1))

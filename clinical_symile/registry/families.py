@@ -102,6 +102,7 @@ OBJECTIVES = Family(
         "decoupled_uniformity": "clinical_symile.objectives.uniform:DecoupledUniformity",
         "distilled": "clinical_symile.objectives.distilled:DistilledClip",
         "focal": "clinical_symile.objectives.focal:FocalClip",
+        "fuselip": "clinical_symile.objectives.fuselip:FuseLip",
         "fused_vs_third": "clinical_symile.objectives.fused:FusedVsThird",
         "gated_symile": "clinical_symile.objectives.gated:GatedSymile",
         "gram": "clinical_symile.objectives.volumes:Gram",

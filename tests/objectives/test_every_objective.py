@@ -50,6 +50,7 @@ each_loss = pytest.mark.parametrize(
 OTHER_SCORES = {
     "comm",
     "decoupled_uniformity",
+    "fuselip",
     "gated_symile",
     "gram",
     "kernel_uniformity",

@@ -33,3 +33,17 @@ def test_a_fusion_tells_places_and_modalities_apart_and_is_drawn_from_its_genera
     other_z[:, 1] = 7.0
     first = torch.tensor([[True, False]]).expand(5, 2)
     torch.testing.assert_close(fusion(z, first), fusion(other_z, first), rtol=0, atol=1e-14)
+
+
+def test_all_tokens_of_a_modality_are_the_modality_and_hidden_ones_are_not_read(rng) -> None:
+    fusion = FusionTransformer(
+        2, 8, tokens=2, width=8, heads=2, layers=1, generator=torch.Generator().manual_seed(0)
+    ).double()
+    z, first = unit_batch(rng, 3, 2, 8), torch.tensor([[True, False]]).expand(3, 2)
+    every = first[:, :, None].expand(3, 2, 2)
+    assert torch.equal(fusion(z, first), fusion(z, every))
+    half = every & torch.tensor([True, False])
+    other = z.clone()
+    other[:, 0, 4:] = 7.0
+    torch.testing.assert_close(fusion(z, half), fusion(other, half), rtol=0, atol=1e-14)
+    assert not torch.allclose(fusion(z, half), fusion(z, every))
