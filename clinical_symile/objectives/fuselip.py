@@ -95,7 +95,7 @@ class FuseLip(Objective):
     def fused(
         self,
         z: Float[Tensor, "sample modality dim"],
-        visible: Bool[Tensor, "sample modality *token"],
+        visible: Bool[Tensor, "sample modality ..."],
     ) -> Float[Tensor, "sample dim"]:
         """Fuse what is visible of each sample to a vector of length 1; a sample may have nothing.
 
@@ -142,8 +142,8 @@ class FuseLip(Objective):
 
 
 def random_part(
-    has: Bool[Tensor, "sample *unit"], *, generator: torch.Generator | None
-) -> Bool[Tensor, "sample *unit"]:
+    has: Bool[Tensor, "sample ..."], *, generator: torch.Generator | None
+) -> Bool[Tensor, "sample ..."]:
     """Draw a part of what each sample has; neither the part nor the rest is empty.
 
     The size of the part is uniform from 1 to all but one, and all parts of a size are as likely.

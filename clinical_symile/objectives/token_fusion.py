@@ -63,7 +63,7 @@ class FusionTransformer(nn.Module):
     def forward(
         self,
         z: Float[Tensor, "sample modality dim"],
-        visible: Bool[Tensor, "sample modality *token"],
+        visible: Bool[Tensor, "sample modality ..."],
     ) -> Float[Tensor, "sample dim"]:
         """Fuse what is visible of each sample, at least one token; all else must be finite.
 
@@ -82,7 +82,7 @@ class FusionTransformer(nn.Module):
 def fuse_in_type(
     fusion: nn.Module,
     z: Float[Tensor, "sample modality dim"],
-    visible: Bool[Tensor, "sample modality *token"],
+    visible: Bool[Tensor, "sample modality ..."],
 ) -> Float[Tensor, "sample dim"]:
     """Fuse what is visible, with the network's weights in the type of the embeddings."""
     weights = {name: value.to(z.dtype) for name, value in fusion.named_parameters()}
