@@ -1,4 +1,4 @@
-"""FuseLIP: one transformer over the tokens of all modalities, and two disjoint parts of a sample."""
+"""FuseLIP: one transformer over tokens of all modalities, and two disjoint parts of a sample."""
 
 import torch
 from jaxtyping import Bool, Float
