@@ -27,6 +27,7 @@ from clinical_symile.evaluation.predictors.bank import draw_bank
 from clinical_symile.evaluation.predictors.base import Predictor
 from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
 from clinical_symile.evaluation.predictors.oracle import OraclePredictor
+from clinical_symile.evaluation.predictors.training_embeddings import training_embeddings
 from clinical_symile.evaluation.retrieval import RetrievalEvaluator
 from clinical_symile.missingness.patterns import parse_pattern
 from clinical_symile.models.row_embeddings import embed_rows
@@ -88,10 +89,11 @@ def _rules(run: Run, store: CohortStore) -> Iterator[tuple[str, int | None, Embe
     learner = load_learner(run, task, store)
     embeddings = embed_rows(learner.model, store, np.arange(len(store.samples)))
     predictor = EmbeddingPredictor(embeddings, learner.objective, store)
+    train = training_embeddings(task, learner.model, embeddings, store, seed=record["seed"])
     yield "drop", None, predictor.with_rule("drop")
     for rule in ("mean_bank", "marginalize"):
         for size in BANKS if rule == "marginalize" else (512,):
-            bank = draw_bank(embeddings, store, size=size, seed=record["seed"])
+            bank = draw_bank(train, size=size, seed=record["seed"])
             yield rule, size, replace(predictor.with_rule(rule), bank=bank)
 
 

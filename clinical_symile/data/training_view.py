@@ -49,6 +49,26 @@ class TrainingView:
 def build_training_view(
     task: Pretraining, store: CohortStore, *, seed: int, min_modalities: int | None
 ) -> TrainingView:
+    """Select the train samples of a task, and refuse a cohort with too few of them.
+
+    Args:
+        task: has the modalities, the missingness pattern and the pairing.
+        store: a prepared cohort.
+        seed: seed of the run.
+        min_modalities: see `draw_training_view`.
+
+    Raises:
+        DataError: see `draw_training_view`, or fewer than two samples of the train or the tuning
+            split can be used.
+    """
+    view = draw_training_view(task, store, seed=seed, min_modalities=min_modalities)
+    _require_samples(store, task, n_train=len(np.unique(view.rows)))
+    return view
+
+
+def draw_training_view(
+    task: Pretraining, store: CohortStore, *, seed: int, min_modalities: int | None
+) -> TrainingView:
     """Select the train samples of a task and draw what its pattern hides of them.
 
     Args:
@@ -59,8 +79,7 @@ def build_training_view(
             that the pattern leaves visible.
 
     Raises:
-        DataError: the pattern cannot be drawn on this cohort, or fewer than two samples of the
-            train or the tuning split can be used.
+        DataError: the pattern cannot be drawn on this cohort.
     """
     pattern = parse_pattern(task.missingness)
     try:
@@ -77,7 +96,6 @@ def build_training_view(
         about = task.undersample.model_dump()
         is_used &= draw_undersample(mask.rows, store, **about, seed=seed)
     rows, hidden = mask.rows[is_used], (mask.present & ~mask.available)[is_used]
-    _require_samples(store, task, n_train=len(rows))
     columns = [store.modalities.index(name) for name in task.modalities]
     present = store.present[:, columns]
     paired = pair_rows(task.pairs, rows, present=present, hidden=hidden, seed=seed)

@@ -183,7 +183,9 @@ def open_validation(
         modalities=task.modalities,
         trained_on=record["cohort"],
         seed=record["seed"],
-        predictor=cache(lambda: _predictor(run, learner, there, training, seed=record["seed"])),
+        predictor=cache(
+            lambda: _predictor(run, task, learner, there, training, seed=record["seed"])
+        ),
         notes=(about, *notes),
     )
 
@@ -274,7 +276,13 @@ def other_cohort_folder(
 
 
 def _predictor(
-    run: Run, learner: Learner, store: CohortStore, training: CohortStore | None, *, seed: int
+    run: Run,
+    task: Pretraining,
+    learner: Learner,
+    store: CohortStore,
+    training: CohortStore | None,
+    *,
+    seed: int,
 ) -> EmbeddingPredictor:
     """Embed the other cohort; the training cohort is embedded when a probe or the bank needs it."""
 
@@ -286,7 +294,7 @@ def _predictor(
                 "which is not at its recorded place. Name it with --training-store.",
                 code="CS-S016",
             )
-        return trained_predictor(run, learner, training, seed=seed)
+        return trained_predictor(run, task, learner, training, seed=seed)
 
     rows = np.arange(len(store.samples))
     return EmbeddingPredictor(

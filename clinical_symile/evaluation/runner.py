@@ -4,6 +4,7 @@ Results with the same fingerprints as before are not computed again.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from clinical_symile.evaluation.fingerprint import expected_fingerprints
 from clinical_symile.evaluation.predictors.bank import draw_bank, read_bank, write_bank
 from clinical_symile.evaluation.predictors.base import Predictor
 from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
+from clinical_symile.evaluation.predictors.training_embeddings import training_embeddings
 from clinical_symile.evaluation.probes.base import Encoders
 from clinical_symile.evaluation.task_selection import EvaluationTask
 from clinical_symile.files import lock_folder
@@ -104,7 +106,9 @@ def evaluate_run(
             ):
                 if predictor is None:
                     with evaluation_costs(run, None):
-                        predictor = trained_predictor(run, learner, store, seed=record["seed"])
+                        predictor = trained_predictor(
+                            run, task, learner, store, seed=record["seed"]
+                        )
                 patterns = None if missingness is None else missingness[evaluated.name]
                 evaluate_and_save(run, evaluated, predictor, store, record["seed"], patterns)
             progress(number, len(tasks))
@@ -132,9 +136,12 @@ def set_missing_query(objective: Objective, rule: str | None, run: Run) -> None:
 
 
 def trained_predictor(
-    run: Run, learner: Learner, store: CohortStore, *, seed: int
+    run: Run, task: Pretraining, learner: Learner, store: CohortStore, *, seed: int
 ) -> EmbeddingPredictor:
-    """Embed the store by a run's encoders; the bank of train embeddings is kept with the run."""
+    """Embed the store by a run's encoders; the bank of train embeddings is kept with the run.
+
+    Replacements are fitted to what the run's own training had, and the bank is drawn from it.
+    """
     objective = learner.objective
     readable = with_features(store, learner.model)
     embeddings = embed_rows(learner.model, readable, np.arange(len(store.samples)))
@@ -144,15 +151,23 @@ def trained_predictor(
             f"{run.name}: its encoders depend on which modalities a sample has; all samples are "
             f"encoded once more for each set that a task leaves, at most {most} times"
         )
+    training = cache(
+        partial(training_embeddings, task, learner.model, embeddings, store, seed=seed)
+    )
     bank = None
     if objective.missing_query not in (None, "drop"):
         bank = read_bank(run.path, seed=seed)
         if bank is None:
-            bank = draw_bank(embeddings, store, size=objective.bank_size, seed=seed)
+            bank = draw_bank(training(), size=objective.bank_size, seed=seed)
             with lock_folder(run.path):
                 write_bank(bank, run.path)
     return EmbeddingPredictor(
-        embeddings, objective, store, encoders=Encoders(learner, store, run=run), bank=bank
+        embeddings,
+        objective,
+        store,
+        encoders=Encoders(learner, store, run=run),
+        bank=bank,
+        training=training,
     )
 
 

@@ -94,7 +94,7 @@ def _predictor(row: Result, run: Run, task: EvaluationTask, store: CohortStore) 
     learner = load_learner(run, pretraining, store)
     if isinstance(task, Retrieval):
         set_missing_query(learner.objective, row.missing_query, run)
-    return trained_predictor(run, learner, store, seed=record["seed"])
+    return trained_predictor(run, pretraining, learner, store, seed=record["seed"])
 
 
 def _refuse_other_kinds(row: Result, run: Run) -> None:

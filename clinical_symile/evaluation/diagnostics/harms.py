@@ -205,7 +205,7 @@ def balanced_twin(own: Run, twin: Run, inputs: DiagnosticInputs) -> EmbeddingPre
     task = parse_task(its["definition"], name=its["task"], where=str(twin.path / "run.toml"))
     assert isinstance(task, Pretraining)
     learner = load_learner(twin, task, inputs.store)
-    return trained_predictor(twin, learner, inputs.store, seed=its["seed"])
+    return trained_predictor(twin, task, learner, inputs.store, seed=its["seed"])
 
 
 _MAY_DIFFER = ("undersample", "description")

@@ -7,7 +7,6 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from clinical_symile.data.embeddings import Embeddings
-from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
 from clinical_symile.files import write_file
 from clinical_symile.objectives.missing_query import Bank
@@ -15,26 +14,24 @@ from clinical_symile.objectives.missing_query import Bank
 FILE_NAME = "bank.safetensors"
 
 
-def draw_bank(embeddings: Embeddings, store: CohortStore, *, size: int, seed: int) -> Bank:
+def draw_bank(train: Embeddings, *, size: int, seed: int) -> Bank:
     """Draw train embeddings of each modality at random, without replacement.
 
     Args:
-        embeddings: one row for each row of the store, in its order.
-        store: gives the train split; no other sample enters the bank.
+        train: embeddings of the samples that the model learned from; no other enters the bank.
         size: entries of each modality; fewer where fewer train samples have it.
         seed: of the draw, and of how several missing modalities are shuffled.
 
     Returns:
         The bank; a modality that no train sample has is left out.
     """
-    train = store.rows("train")
     bank = {}
-    for column, name in enumerate(embeddings.modalities):
-        rows = train[embeddings.available[torch.from_numpy(train.copy()), column].numpy()]
+    for column, name in enumerate(train.modalities):
+        rows = np.flatnonzero(train.available[:, column].numpy())
         rng = np.random.default_rng([seed, column])
         drawn = rng.permutation(rows)[:size]
         if len(drawn):
-            bank[name] = embeddings.z[torch.from_numpy(drawn), column].clone()
+            bank[name] = train.z[torch.from_numpy(drawn), column].clone()
     return Bank(bank, seed)
 
 

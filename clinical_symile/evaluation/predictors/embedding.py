@@ -65,6 +65,8 @@ class EmbeddingPredictor:
             needs it.
         fills: what replaces missing embeddings in turn, for a method that fits this to train
             embeddings, where None replaces nothing; None alone to fit it where it is needed.
+        training: returns the embeddings that replacements are fitted to and the bank is drawn from;
+            None for those of all train samples of `store`.
         source: of a model that was trained on another cohort, returns the same model on that
             cohort: the probe and replacements are fitted there, and the bank drawn. None if `store`
             is that cohort.
@@ -77,6 +79,7 @@ class EmbeddingPredictor:
     embedder: Embedder | None = None
     bank: Bank | None = None
     fills: tuple[Fill | None, ...] | None = None
+    training: Callable[[], Embeddings] | None = None
     source: "Callable[[], EmbeddingPredictor] | None" = None
 
     def __post_init__(self) -> None:
@@ -109,8 +112,14 @@ class EmbeddingPredictor:
             return self.fills
         if self.source is not None:
             return self.source()._used_fills
-        rows = torch.from_numpy(self.store.rows("train").copy())
-        return self.encoders.learner.model.fitted(self.embeddings.take(rows), seed=0)
+        return self.encoders.learner.model.fitted(self._learned_from, seed=0)
+
+    @property
+    def _learned_from(self) -> Embeddings:
+        """The embeddings of the train samples; of a run, as its own training had them."""
+        if self.training is not None:
+            return self.training()
+        return self.embeddings.take(torch.from_numpy(self.store.rows("train").copy()))
 
     @cached_property
     def _used_bank(self) -> Bank | None:
@@ -124,8 +133,7 @@ class EmbeddingPredictor:
                 return self.source()._used_bank
             except CannotScore:  # said where a query needs the bank
                 return Bank({})
-        size = self.objective.bank_size
-        return draw_bank(self.embeddings, self.store, size=size, seed=0)
+        return draw_bank(self._learned_from, size=self.objective.bank_size, seed=0)
 
     def score(
         self, request: Request[Retrieval], candidates: Int[np.ndarray, "query candidate"]
