@@ -16,6 +16,7 @@ from clinical_symile.data.parts import draw_parts
 from clinical_symile.data.severity import severity_direction
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore
+from clinical_symile.evaluation._trained_modalities import check_trained
 from clinical_symile.evaluation.analysis.mask_predictability import mask_only_auroc
 from clinical_symile.evaluation.base import Evaluator, TaskOutcome
 from clinical_symile.evaluation.classification import ClassificationEvaluator
@@ -94,6 +95,7 @@ def evaluate(
     context = {p.name: {**about, "missingness": p.name, "digest": fingerprint(p)} for p in patterns}
     for pattern in patterns:
         try:
+            check_trained(task, pattern, predictor)
             if pattern.within:
                 reduced = hide_parts_from(predictor, pattern, seed=task.seed)
                 outcome = _evaluator(task, reduced, store).outcome(pattern)

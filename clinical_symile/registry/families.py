@@ -295,6 +295,10 @@ SECTIONS = Family(
         "methods": "clinical_symile.reporting.sections.overview:METHODS",
         "missing_query": "clinical_symile.reporting.sections.missing_query:MISSING_QUERY",
         "modality_value": "clinical_symile.reporting.sections.modality_value:MODALITY_VALUE",
+        "mismatch_findings": "clinical_symile.reporting.first_screen:MISMATCH_FINDINGS",
+        "modality_mismatch": (
+            "clinical_symile.reporting.sections.modality_mismatch:MODALITY_MISMATCH"
+        ),
         "noninferiority": "clinical_symile.reporting.sections.noninferiority:NONINFERIORITY",
         "not_scored": "clinical_symile.reporting.sections.overview:NOT_SCORED",
         "method_findings": "clinical_symile.reporting.first_screen:METHOD_FINDINGS",

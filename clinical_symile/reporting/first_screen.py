@@ -18,6 +18,11 @@ from clinical_symile.reporting.sections.best_method import (
     training_costs,
 )
 from clinical_symile.reporting.sections.missingness import degradation_panels
+from clinical_symile.reporting.sections.modality_mismatch import (
+    mismatch_matrices,
+    mismatch_panel,
+    mismatch_sentences,
+)
 from clinical_symile.reporting.sections.performance import primary_metric_panels
 from clinical_symile.reporting.sections.third_order import objective_sentences
 from clinical_symile.reporting.text.answers import (
@@ -37,7 +42,7 @@ from clinical_symile.reporting.text.findings import (
 )
 from clinical_symile.reporting.text.labels import CHANCE_LABEL, ORACLE_LABEL
 from clinical_symile.tracking.benchmark_tables import MethodComparison
-from clinical_symile.tracking.results import Comparison, Result
+from clinical_symile.tracking.results import Comparison, Result, SkippedResult
 
 
 @dataclass(frozen=True, repr=False)
@@ -187,6 +192,26 @@ def draw_method_findings(
     return _first_screen(answers, details, panel, facts)
 
 
+def draw_mismatch_findings(
+    *,
+    unscored: Sequence[SkippedResult],
+    scores: ResultTable,
+    tasks: TaskTables,
+    series: Sequence[Series],
+    runs: Sequence[Mapping[str, Any]],
+    results: Sequence[Result],
+    cohort: Mapping[str, Any],
+    has_oracle: bool,
+) -> Content:
+    """Answer what is lost when a model meets other modalities than it was trained with."""
+    matrices = mismatch_matrices(scores, runs, unscored, tasks=tasks)
+    found = mismatch_sentences(matrices, tasks)
+    panel = mismatch_panel(matrices[0], tasks) if matrices else None
+    answers, details = found[:MOST_ANSWERS], found[MOST_ANSWERS:]
+    facts = ReportFacts(series, runs, results, cohort, has_oracle)
+    return replace(_first_screen(answers, details, panel, facts), legend=None)
+
+
 def _first_screen(
     answers: Sequence[str],
     details: Sequence[str],
@@ -261,6 +286,15 @@ METHOD_FINDINGS = Section(
     "sections/sentences.j2",
     display_name="methods, in sentences",
     description="States which method holds up, for which kind of missingness, and how sure it is.",
+)
+
+MISMATCH_FINDINGS = Section(
+    "mismatch_findings",
+    ("unscored", "scores", "tasks", "series", "runs", "results", "cohort", "has_oracle"),
+    draw_mismatch_findings,
+    "sections/sentences.j2",
+    display_name="modalities of training against those met, in sentences",
+    description="States what is lost when modalities are missing, added or exchanged in use.",
 )
 
 RETAINED = Section(

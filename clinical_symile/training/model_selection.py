@@ -33,7 +33,7 @@ def check_selection(objective: Objective, store: CohortStore, task: Pretraining)
 
     Raises:
         DefinitionError: the metric is of retrieval and the objective predicts labels, or the
-            reverse.
+            reverse; or a modality to retrieve is hidden in every train sample.
         DataError: a label has one class among the complete tuning samples.
     """
     predicts = task.selection.metric in CLASSIFICATION_METRICS
@@ -49,6 +49,14 @@ def check_selection(objective: Objective, store: CohortStore, task: Pretraining)
             code="CS-F020",
         )
     if not predicts:
+        untrained = [name for name in task.selection.targets if name not in task.trained_modalities]
+        if untrained:
+            raise DefinitionError(
+                f"task '{task.name}': selection.targets names {', '.join(untrained)}, which the "
+                f"pattern '{task.missingness}' hides in every train sample; expected modalities "
+                f"that are trained: {', '.join(task.trained_modalities)}. Change [selection].",
+                code="CS-F020",
+            )
         return
     rows = store.complete_rows("tuning", task.modalities)
     of_one_class = [
@@ -79,7 +87,9 @@ def tuning_metrics(
     """Compute the metrics of the complete tuning samples.
 
     These are the task's selection metric, metrics of the representation and, if the objective gives
-    one, an estimate of the total correlation.
+    one, an estimate of the total correlation. A modality that the task's pattern hides in every
+    train sample has an encoder that learned nothing: it does not take part in selection, and there
+    is no estimate.
 
     Args:
         learner: the learner after an epoch.
@@ -100,12 +110,20 @@ def tuning_metrics(
             "run's folder, which exists after a complete epoch.",
             code="CS-R008",
         )
+    is_trained = torch.tensor([name in task.trained_modalities for name in embeddings.modalities])
+    selected_by = (
+        embeddings
+        if is_trained.all()
+        else embeddings.restricted_to(is_trained.expand(len(rows), -1))
+    )
     if isinstance(learner.objective, Supervised):
-        value = _prediction_value(learner.objective, store, embeddings, task, loader.device)
+        value = _prediction_value(learner.objective, store, selected_by, task, loader.device)
     else:
-        value = _selection_value(learner, embeddings, task, loader.device)
+        value = _selection_value(learner, selected_by, task, loader.device)
     metrics = {selection_metric(task): value}
     metrics |= representation_metrics(embeddings.means.double().numpy(), embeddings.modalities)
+    if not is_trained.all():
+        return metrics  # an estimate needs vectors of all modalities
     estimate = tc_estimate(
         learner.objective, embeddings, batch_size=task.batch_size, seed=seed, device=loader.device
     )

@@ -21,6 +21,7 @@ from clinical_symile.config.tasks._fields import (
 )
 from clinical_symile.config.tasks.encoders import EncoderConfig, encoder_problems
 from clinical_symile.config.tasks.pairs import EXPECTED, PATTERN, is_pairs
+from clinical_symile.missingness.patterns import parse_pattern
 from clinical_symile.registry.families import (
     AUGMENTATIONS,
     BALANCES,
@@ -217,6 +218,11 @@ class Pretraining(TaskTable):
     undersample: Undersample | None = None
     side: Side | None = None
     settings: Annotated[tuple[dict[str, Any], ...], Field(max_length=3)] = ()
+
+    @property
+    def trained_modalities(self) -> tuple[str, ...]:
+        """The modalities that the missingness pattern does not hide in every train sample."""
+        return tuple(parse_pattern(self.missingness).visible_modalities(self.modalities))
 
     @model_validator(mode="after")
     def _consistent(self) -> "Pretraining":
