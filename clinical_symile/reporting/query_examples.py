@@ -21,14 +21,24 @@ def query_examples(
     runs: Sequence[Run],
     tasks: Mapping[str, EvaluationTask],
 ) -> list[QueryExample]:
-    """Return the first queries of the first retrieval task; none unless subjects are synthetic."""
+    """Return the first queries of the first retrieval task; none unless subjects are synthetic.
+
+    A run that cannot be scored on the task, such as a supervised one, has no answers.
+    """
     retrieval = [task for task in tasks.values() if isinstance(task, Retrieval)]
     if not is_synthetic(store.manifest):
         return []
-    if not retrieval or not runs or "complete" not in retrieval[0].missingness:
+    if not retrieval or "complete" not in retrieval[0].missingness:
         return []
     task = retrieval[0]
-    outcomes = {run.name: run.outcome(task.name, "complete") for run in runs}
+    outcomes = {
+        run.name: run.outcome(task.name, "complete")
+        for run in runs
+        if (task.name, "complete", None)
+        not in {(row.task, row.missingness, row.metric) for row in run.unscored}
+    }
+    if not outcomes:
+        return []
     rows = next(iter(outcomes.values()))["row"][:_EXAMPLES].tolist()
     return [
         QueryExample(

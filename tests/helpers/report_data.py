@@ -379,5 +379,17 @@ def of_ways(data: ReportData) -> ReportData:
     return replace(data, runs=runs)
 
 
+def of_sets(data: ReportData) -> ReportData:
+    """The same where the first run was trained with all modalities, and the others without ECG."""
+    about = {"objective": {"name": "clip"}, "modalities": list(MODALITIES)}
+    about |= {"missing_modality": "complete"}
+    patterns = ["complete", *["without-ecg"] * (len(data.runs) - 1)]
+    runs = [
+        {**run, "definition": {**about, "missingness": pattern}}
+        for run, pattern in zip(data.runs, patterns, strict=True)
+    ]
+    return replace(data, runs=runs)
+
+
 def real_cohort() -> dict[str, Any]:
     return made_cohort(access="credentialed", generator=None)

@@ -13,6 +13,7 @@ from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.candidates import PADDING
 from clinical_symile.data.store import CohortStore
 from clinical_symile.reporting.query_examples import query_examples
+from clinical_symile.tracking.results import SkippedResult
 from clinical_symile.tracking.run import Run
 
 
@@ -93,3 +94,21 @@ def test_without_a_run_or_a_complete_pattern_there_is_no_example(
     other = task.model_copy(update={"missingness": ("mcar-30",)})
     assert query_examples(synthetic_store, [], {task.name: task}) == []
     assert query_examples(synthetic_store, [run], {other.name: other}) == []
+
+
+def test_a_run_that_cannot_be_scored_has_no_answers(
+    task: Retrieval, run: Run, synthetic_store: CohortStore, tmp_path: Path
+) -> None:
+    supervised = Run(tmp_path / "outcome-0")
+    about = {"run": "outcome-0", "cohort": "synthetic", "task": task.name, "digest": "0" * 16}
+    supervised.write_evaluation(
+        task.name,
+        results=[],
+        unscored=[SkippedResult(**about, missingness="complete", reason="it predicts labels.")],
+        outcomes={},
+        candidates=pd.DataFrame(),
+    )
+    runs, tasks = [supervised, run], {task.name: task}
+    found = query_examples(synthetic_store, runs, tasks)
+    assert {name for example in found for name in example.answers} == {"symile-0"}
+    assert not query_examples(synthetic_store, [supervised], tasks)

@@ -267,6 +267,8 @@ def mismatch_sentences(matrices: Sequence[MismatchMatrix], tasks: TaskTables) ->
         same = [value for value, _, _ in cells[MATCHED] if value is not None]
         if not same or not parts:
             continue
+        if cells[TRANSFER] and all(value is None for value, _, _ in cells[TRANSFER]):
+            parts.append("transfer to other modalities is not possible")
         found.append(
             f"{_title(matrix, tasks)}: {metric_label(matrix.metric)} is "
             f"{format_value(mean(same), matrix.metric)} on average with the modalities of "

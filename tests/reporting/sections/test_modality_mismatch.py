@@ -182,5 +182,6 @@ def test_the_first_screen_states_means_and_worst_cases() -> None:
         sentence.replace("\N{NO-BREAK SPACE}", " ")
     )
     assert "worst 0.70 (trained with chest X-ray, ECG and labs; met with chest X-ray)" in sentence
+    assert sentence.endswith("and transfer to other modalities is not possible.")
     assert content.panels[0].picture.name == "answer"
     assert content.legend is None
