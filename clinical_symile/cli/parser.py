@@ -32,6 +32,7 @@ VERBS = {
     "checklist": "fill the TRIPOD+AI and CLAIM checklists from a benchmark or a run",
     "train": "train encoders on a pretraining task",
     "import-checkpoint": "import the released Symile-MIMIC model as a run",
+    "interpolate": "write runs between a run and one that started from it (WiseFT)",
     "evaluate": "evaluate a run or the output of an external model on tasks",
     "rerun": "compute one line of results again and compare it to the digit",
     "compare": "test the differences between runs on the same samples",

@@ -251,6 +251,7 @@ def journey(
         ),
         *((*own, *evaluate, "--scores", out / "given" / f"{n}.csv") for n in ("scores", "pairs")),
         ("import-checkpoint", out / "given" / "latin.csv", "--store", store, "--out", runs),
+        ("interpolate", runs / "clip-0", runs / "clip-0", "--store", store, "--out", runs),
         *(
             (*own, verb, "ours", "--source", each, "--out", out / f"{verb}-{n}")
             for verb in ("prepare",)

@@ -63,6 +63,7 @@ def test_a_baseline_of_another_package_has_a_name_that_is_a_folder() -> None:
         ("evaluate", "--embeddings", "e.csv", "--objective", "clip", "--store", "s", "--out", "o"),
         ("evaluate", "--scores", "p.csv", "--store", "s", "--out", "o"),
         ("import-checkpoint", "x.ckpt", "--store", "s", "--out", "o"),
+        ("interpolate", "runs/a", "runs/b", "--store", "s", "--out", "o"),
     ],
     ids=lambda command: " ".join(command[:2]),
 )
