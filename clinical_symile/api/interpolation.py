@@ -37,4 +37,6 @@ def interpolate_runs(
 
     for alpha in alphas:
         run = Run(path_in(Path(out), f"{name}-{100 * alpha:g}"))
-        yield write_interpolated_run(as_run(first), as_run(second), alpha, store=opened, run=run)
+        yield write_interpolated_run(
+            as_run(first), as_run(second), float(alpha), store=opened, run=run
+        )

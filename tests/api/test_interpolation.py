@@ -22,7 +22,7 @@ def test_results_at_the_ends_are_those_of_the_two_runs(
     for run, start in ((first, ()), (second, (f'start="{first.path.as_posix()}"',))):
         made = mlp_task(catalog, *changes, *start)
         train(made, store=synthetic_store, run=run, seed=0, accelerator="cpu")
-    alphas = [0, 0.5, 1]
+    alphas = [0.0, 0.5, 1.0]
     between = [
         *interpolate_runs(first, second, synthetic_store, alphas=alphas, out=tmp_path / "runs")
     ]

@@ -58,8 +58,9 @@ def test_the_diagonal_is_the_plain_evaluation_and_disjoint_sets_are_refused_by_n
     for run, met, pattern in zip(
         runs, (("cxr",), ("ecg", "labs")), ("only-cxr", "without-cxr"), strict=True
     ):
-        learner = load_learner(run, _task_of(catalog, run), synthetic_store)
-        predictor = trained_predictor(run, learner, synthetic_store, seed=0)
+        trained = _task_of(catalog, run)
+        learner = load_learner(run, trained, synthetic_store)
+        predictor = trained_predictor(run, trained, learner, synthetic_store, seed=0)
         plain = evaluate(
             task, predictor, store=synthetic_store, run=run.name, seed=0, missingness=[pattern]
         )

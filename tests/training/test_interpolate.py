@@ -29,7 +29,7 @@ def test_the_ends_are_the_runs_to_the_bit(value: float) -> None:
 
 def test_counters_are_those_of_the_nearer_end() -> None:
     before, after = torch.tensor(3), torch.tensor(8)
-    found = [int(interpolate_weights(before, after, alpha)) for alpha in (0, 0.4, 0.6, 1)]
+    found = [int(interpolate_weights(before, after, alpha)) for alpha in (0.0, 0.4, 0.6, 1.0)]
     assert found == [3, 3, 8, 8]
 
 
