@@ -1,4 +1,4 @@
-"""Side information of train samples for objectives: labels, subjects and other measurements."""
+"""Side information of train samples for objectives: labels, subjects, values and a number."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from clinical_symile.data.store import UNCERTAIN, CohortStore
 from clinical_symile.data.training_view import TrainingView
 from clinical_symile.errors import DataError, DefinitionError
 
-SIDE_KINDS = ("labels", "subjects", "values")
+SIDE_KINDS = ("labels", "subjects", "values", "number")
 
 
 @dataclass(frozen=True, repr=False)
@@ -28,6 +28,7 @@ class SideInformation:
         subjects: a number for each subject; only equality has a meaning.
         values: measurements of the modality `side.values`, from 0 to 1 as percentiles of train
             values; NaN where not measured or not visible.
+        number: the number of each sample that `side.number` names; NaN where unknown.
         positive_shares: the share of positives among the known labels of all train samples, one for
             each label; None without labels.
     """
@@ -36,6 +37,7 @@ class SideInformation:
     labels: Float[Tensor, "sample label"] | None = None
     subjects: Int[Tensor, " sample"] | None = None
     values: Float[Tensor, "sample value"] | None = None
+    number: Float[Tensor, " sample"] | None = None
     positive_shares: Float[Tensor, " label"] | None = None
 
     def __repr__(self) -> str:
@@ -73,9 +75,9 @@ class SideInformation:
         )
 
     @property
-    def _tables(self) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    def _tables(self) -> tuple[Tensor | None, ...]:
         """The tables, in the order of `SIDE_KINDS`."""
-        return self.labels, self.subjects, self.values
+        return self.labels, self.subjects, self.values, self.number
 
 
 def build_side_information(
@@ -90,12 +92,13 @@ def build_side_information(
     Args:
         task: names the labels and the modality in its table `side`.
         view: the samples to train on.
-        reads: some of `labels`, `subjects` and `values`.
+        reads: some of `labels`, `subjects`, `values` and `number`.
 
     Raises:
         DefinitionError: the objective reads what the task does not name, or the reverse, or the
             modality has no values that can be compared.
-        DataError: the cohort does not have a label, or all known labels are equal.
+        DataError: the cohort does not have a label, or all known labels are equal; or it has no
+            such column of numbers, or fewer than two different ones.
     """
     side = task.side or Side()
     problems = _unmatched(side, reads)
@@ -112,6 +115,7 @@ def build_side_information(
         labels=labels,
         subjects=_subjects(view) if "subjects" in reads else None,
         values=_values(side.values, view) if "values" in reads and side.values else None,
+        number=_number(task, side.number, view) if "number" in reads and side.number else None,
         positive_shares=None if labels is None else _positive_shares(labels),
     )
 
@@ -138,15 +142,17 @@ def _unmatched(side: Side, reads: Sequence[str]) -> list[str]:
     for kind, named, example in (
         ("labels", bool(side.labels), 'labels = ["an_outcome"]'),
         ("values", side.values is not None, 'values = "labs"'),
+        ("number", side.number is not None, 'number = "age"'),
     ):
+        word = "a number" if kind == "number" else kind
         if kind in reads and not named:
             problems.append(
-                f"objective: it reads {kind}, and the task names none; expected the key {kind} of "
+                f"objective: it reads {word}, and the task names none; expected the key {kind} of "
                 f"the table [side], such as {example}. Add it."
             )
         if named and kind not in reads:
             problems.append(
-                f"side.{kind}: the objective does not read {kind}. Remove the key, or choose an "
+                f"side.{kind}: the objective does not read {word}. Remove the key, or choose an "
                 "objective that does."
             )
     return problems
@@ -192,6 +198,46 @@ def _labels(
     if problems:
         raise DataError(*problems, code="CS-D034")
     return torch.from_numpy(np.stack(columns, axis=1).astype(np.float32))
+
+
+def _number(task: Pretraining, name: str, view: TrainingView) -> Float[Tensor, " sample"]:
+    """Return the number of each of the view's rows; NaN where unknown.
+
+    Raises:
+        DataError: the cohort keeps no such column of numbers, or has no two different ones in the
+            train split.
+    """
+    numbers = kept_number(view.store, name)
+    if numbers is None:
+        raise DataError(
+            f"task '{task.name}': side.number names '{name}'; expected a column of numbers that "
+            f"cohort '{view.store.cohort}' keeps. Name another one, or add it to `keep` of the "
+            "cohort's file and prepare again.",
+            code="CS-D034",
+        )
+    found = numbers[view.rows]
+    if len(np.unique(found[~np.isnan(found)])) < 2:
+        raise DataError(
+            f"task '{task.name}': '{name}' has fewer than two different numbers among the samples "
+            "to train on; expected two or more. Name another one.",
+            code="CS-D034",
+        )
+    return torch.from_numpy(found.astype(np.float32))
+
+
+def kept_number(store: CohortStore, name: str) -> Float[np.ndarray, " sample"] | None:
+    """Return a kept column of numbers, NaN where unknown; None if the cohort keeps no such column.
+
+    Args:
+        store: the cohort.
+        name: the name of the column in the cohort's file.
+    """
+    column = store.samples.get(f"kept_{name}")
+    if column is None or not pd.api.types.is_numeric_dtype(column):
+        return None
+    if pd.api.types.is_bool_dtype(column):
+        return None
+    return column.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def _positive_shares(labels: Float[Tensor, "sample label"]) -> Float[Tensor, " label"]:

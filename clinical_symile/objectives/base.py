@@ -31,8 +31,8 @@ class Objective(nn.Module):
     of earlier steps, with `keeps_state`. Each returns a tensor, or named terms as `Loss`.
 
     Attributes:
-        reads: the side information that the loss needs: some of `labels`, `subjects` and `values`.
-            It is of train samples only; scores never have any.
+        reads: the side information that the loss needs: some of `labels`, `subjects`, `values` and
+            `number`. It is of train samples only; scores never have any.
         spread: True if encoders give a mean and a log variance. The vectors of the loss and of the
             score then hold one after the other; see `gaussians.split_gaussian`.
         momentum: the share that the teacher keeps of its weights in a step; None for no teacher.
@@ -214,7 +214,7 @@ class Objective(nn.Module):
         Args:
             z: embeddings in float32 at least; zero where unavailable.
             available: True where a sample has the modality.
-            inputs: the batch, for its `labels`, `subjects`, `values` and `further` views.
+            inputs: the batch, for its `labels`, `subjects`, `values`, `number` and `further` views.
             generator: the source of random draws, on the CPU.
 
         Raises:

@@ -75,6 +75,15 @@ class ObjectiveInput:
         """
         return _given(self.side.values, "values")
 
+    @property
+    def number(self) -> Float[Tensor, " sample"]:
+        """The number of each sample that the task names, NaN where unknown.
+
+        Raises:
+            ValueError: there is none.
+        """
+        return _given(self.side.number, "numbers")
+
     def taught(self) -> Float[Tensor, "sample modality dim"]:
         """Return the teacher's embeddings, in float32 at least; zero where unavailable.
 

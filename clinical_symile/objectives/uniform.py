@@ -1,12 +1,11 @@
 """CLIP with alignment and uniformity, and decoupled uniformity of samples' centroids."""
 
-import math
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from clinical_symile.data.embeddings import Embeddings
+from clinical_symile.objectives.alignment import alignment_loss, uniformity_loss
 from clinical_symile.objectives.arguments import positive, refuse
 from clinical_symile.objectives.base import (
     Objective,
@@ -16,11 +15,6 @@ from clinical_symile.objectives.base import (
 )
 from clinical_symile.objectives.infonce import clip_loss
 from clinical_symile.objectives.inputs import ObjectiveInput
-from clinical_symile.objectives.kernels.scores import (
-    Excluded,
-    reduce_scores,
-    squared_distance_score,
-)
 from clinical_symile.objectives.loss import Loss, sum_of_terms
 from clinical_symile.objectives.pairs import complete_pairs
 from clinical_symile.objectives.similarity import (
@@ -31,46 +25,6 @@ from clinical_symile.objectives.similarity import (
     smoother,
 )
 from clinical_symile.objectives.slots import modality_counts
-
-
-def alignment_loss(
-    first: Float[Tensor, "sample dim"], second: Float[Tensor, "sample dim"]
-) -> Float[Tensor, ""]:
-    """Compute the mean squared distance of partners.
-
-    Source: Wang and Isola, "Understanding Contrastive Representation Learning through Alignment and
-    Uniformity on the Hypersphere", ICML 2020, https://arxiv.org/abs/2005.10242.
-    """
-    return (first - second).square().sum(dim=1).mean()
-
-
-def uniformity_loss(
-    first: Float[Tensor, "sample dim"],
-    second: Float[Tensor, "sample dim"],
-    *,
-    factor: float = 2.0,
-) -> Float[Tensor, ""]:
-    """Compute log mean exp(-factor ‖x_i - y_j‖²) over i ≠ j.
-
-    With both arguments the same it is the uniformity of Wang and Isola, see `alignment_loss`; with
-    two modalities, cross-modal uniformity. It is at most 0, and least for an even spread.
-
-    Args:
-        first: embeddings of one modality, at least two.
-        second: embeddings of the same samples.
-        factor: the factor of squared distances.
-    """
-    n = len(first)
-    codes = torch.arange(n, device=first.device)
-    found = reduce_scores(
-        squared_distance_score,
-        [first],
-        [second],
-        [first.new_tensor(factor)],
-        excluded=Excluded(codes, codes),
-        only="rows",
-    )
-    return found.rows.logsumexp(dim=0) - math.log(n * (n - 1))
 
 
 class ClipUniform(Objective):

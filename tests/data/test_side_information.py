@@ -174,3 +174,34 @@ def test_values_of_samples_taken_apart_are_unknown_and_labels_are_not(
     assert apart.values is not None
     assert apart.values[broken].isnan().all()
     assert torch.equal(apart.values[~broken].nan_to_num(9), whole.values[~broken].nan_to_num(9))
+
+
+def test_a_number_is_that_of_the_kept_column_and_needs_two_different_ones(
+    catalog: Catalog, synthetic_store: CohortStore
+):
+    task = mlp_task(catalog, task="pretraining/objectives/supremix")
+    view = _view(task, synthetic_store)
+    ages = synthetic_store.samples["kept_age"].iloc[view.rows].to_numpy(dtype=np.float32)
+    found = build_side_information(task, view, reads=("number",)).of(
+        torch.from_numpy(view.rows[4:7])
+    )
+    assert found.number is not None
+    np.testing.assert_array_equal(found.number.numpy(), ages[4:7])
+    samples = synthetic_store.samples.assign(kept_age=50.0, kept_old=True)
+    store = replace(synthetic_store, samples=samples)
+    for name, message in (
+        ("age", "'age' has fewer than two different numbers"),
+        ("old", "side.number names 'old'; expected a column of numbers that cohort 'synthetic'"),
+        ("height", "side.number names 'height'"),
+    ):
+        other = mlp_task(catalog, f'side.number="{name}"', task="pretraining/objectives/supremix")
+        with pytest.raises(DataError, match=message):
+            build_side_information(other, _view(other, store), reads=("number",))
+    with pytest.raises(DefinitionError, match="it reads a number, and the task names none"):
+        build_side_information(_task(catalog), view, reads=("labels", "values", "number"))
+
+
+def test_a_task_without_a_number_has_the_digest_of_before(catalog: Catalog):
+    assert "number" not in _task(catalog).model_dump()["side"]
+    named = mlp_task(catalog, task="pretraining/objectives/supremix")
+    assert named.model_dump()["side"]["number"] == "age"

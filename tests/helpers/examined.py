@@ -42,6 +42,7 @@ def examined(
     table: Mapping[str, Any] | None = None,
     pattern: str = "observed",
     outcome: np.ndarray | None = None,
+    number: np.ndarray | None = None,
 ) -> DiagnosticInputs:
     """Return what a diagnostic gets: samples to examine, and others to learn from.
 
@@ -54,6 +55,7 @@ def examined(
         table: further fields of the task.
         pattern: the missingness pattern.
         outcome: the outcome `event` of the examined and of the train samples alike.
+        number: the kept column `age` of the examined and of the train samples alike.
     """
     learned = z if train is None else train
     every = np.concatenate([learned, learned, z])
@@ -74,6 +76,8 @@ def examined(
     )
     if outcome is not None:
         samples["outcome_event"] = np.tile(outcome, 3).astype(float)
+    if number is not None:
+        samples["kept_age"] = np.tile(number, 3)
     modalities = NAMES[: z.shape[1]]
     store = ToyStore(
         path=Path("examined"),

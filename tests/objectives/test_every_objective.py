@@ -58,6 +58,7 @@ OTHER_SCORES = {
     "pcme",
     "pmrl",
     "probmed",
+    "sepclr",
     "tokens",
     "triangle",
 }
@@ -208,6 +209,7 @@ WITH_TERMS = {
     "pcme": {"pairs", "divergence"},
     "pmrl": {"alignment", "directions"},
     "probmed": {"pairs", "samples", "divergence"},
+    "sepclr": {"common", "salient", "background", "dependence"},
 }
 
 

@@ -11,8 +11,6 @@ from clinical_symile.objectives.uniform import (
     ClipUniform,
     DecoupledUniformity,
     KernelUniformity,
-    alignment_loss,
-    uniformity_loss,
 )
 from tests.helpers.objective_values import MODALITIES, connected, loss_value, unit_batch
 
@@ -25,32 +23,6 @@ def uniformity_in_loops(x, y, factor=2.0):
     n = len(x)
     cells = [math.exp(-factor * distance(x[i], y[j])) for i in range(n) for j in range(n) if i != j]
     return math.log(sum(cells) / len(cells))
-
-
-def test_uniformity_is_the_mean_over_pairs(rng):
-    z = unit_batch(rng, 6)
-    for a, b in ((0, 0), (0, 1)):
-        expected = uniformity_in_loops(z[:, a], z[:, b])
-        assert uniformity_loss(z[:, a], z[:, b]).item() == pytest.approx(expected, rel=1e-12)
-
-
-def test_alignment_and_uniformity_have_their_known_values(fixture_f, without_last_labs):
-    z = fixture_f
-    aligned = [alignment_loss(z[:, a], z[:, b]).item() for a, b in ((0, 1), (1, 2), (0, 2))]
-    assert aligned == pytest.approx([2.912471099160, 2.917467663255, 2.226926461345], abs=1e-11)
-    own = [uniformity_loss(z[:, m], z[:, m]).item() for m in range(3)]
-    assert own == pytest.approx([-3.627645099396, -3.487994912851, -2.810045731684], abs=1e-11)
-    across = [uniformity_loss(z[:, a], z[:, b]).item() for a, b in ((0, 1), (1, 2), (0, 2))]
-    assert across == pytest.approx([-1.813189160384, -1.468907930766, -2.302205265206], abs=1e-11)
-    three = z[:3, 2]
-    assert uniformity_loss(three, three).item() == pytest.approx(-3.019075259428, abs=1e-11)
-
-
-def test_opposite_unit_vectors_have_the_least_uniformity_of_two():
-    z = torch.tensor([[1.0, 0.0], [-1.0, 0.0]], dtype=torch.float64)
-    assert uniformity_loss(z, z).item() == pytest.approx(-8)
-    axes = torch.eye(2, dtype=torch.float64)
-    assert uniformity_loss(axes, axes).item() == pytest.approx(-4)
 
 
 def test_clip_with_uniformity_has_its_known_values(fixture_f, without_last_labs):

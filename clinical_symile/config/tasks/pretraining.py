@@ -1,9 +1,9 @@
 """`Pretraining`: the fields of a task that trains an encoder for each modality."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import Field, model_validator
+from pydantic import Field, model_serializer, model_validator
 
 from clinical_symile.config._validators import accept_only
 from clinical_symile.config.component import (
@@ -131,10 +131,17 @@ class Side(TaskTable):
         labels: outcomes of the cohort.
         values: a modality of single values, such as labs; it may be one that the task does not
             train on.
+        number: a kept column of the cohort with numbers, such as `age`.
     """
 
     labels: tuple[str, ...] = ()
     values: str | None = None
+    number: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_number(self, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        """Leave out a number that is not named, so that digests of other tasks stay as they are."""
+        return {key: value for key, value in handler(self).items() if key != "number" or value}
 
 
 class Pretraining(TaskTable):

@@ -37,6 +37,7 @@ TOY_LABELS = ("first", "second")  # the columns of `toy_side`'s labels
 # The split of each row of the toy store: twelve samples each.
 TOY_SPLITS = np.repeat(["train", "tuning", "held_out"], TOY_SAMPLES)
 TOY_OUTCOME = "event"
+TOY_NUMBER = "age"
 
 
 def toy_side(rows: Int[Tensor, " sample"]) -> SideInformation:
@@ -48,8 +49,9 @@ def toy_side(rows: Int[Tensor, " sample"]) -> SideInformation:
     labels[rows % 4 == 3] = torch.nan
     values = torch.stack([(rows % (7 + place)) / 9 for place in range(3)], dim=1).float()
     values[rows % 3 == 1, 0] = torch.nan
+    number = (2.0 * (rows % 7)).masked_fill(rows % 5 == 4, torch.nan)
     shares = torch.tensor([0.5, 0.2])
-    return SideInformation(rows, labels, rows // 2, values, positive_shares=shares)
+    return SideInformation(rows, labels, rows // 2, values, number, positive_shares=shares)
 
 
 def toy_input(
@@ -135,6 +137,7 @@ def toy_store(
     }
     names = [str(row) for row in range(len(values))]
     samples = pd.DataFrame({"sample": names, "subject": names, "split": TOY_SPLITS[: len(values)]})
+    samples[f"kept_{TOY_NUMBER}"] = 30.0 + (7 * np.arange(len(values))) % 40
     event = toy_labels(len(values)) if outcome is None else outcome
     return ToyStore(
         path=Path("leak-check"),
