@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from clinical_symile.data.embeddings import Embeddings
-from clinical_symile.objectives.alignment import alignment_loss, uniformity_loss
+from clinical_symile.objectives.alignment_terms import alignment_loss, uniformity_loss
 from clinical_symile.objectives.arguments import at_least, between_0_and_1, positive, refuse
 from clinical_symile.objectives.base import (
     Objective,

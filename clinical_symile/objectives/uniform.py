@@ -5,7 +5,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from clinical_symile.data.embeddings import Embeddings
-from clinical_symile.objectives.alignment import alignment_loss, uniformity_loss
+from clinical_symile.objectives.alignment_terms import alignment_loss, uniformity_loss
 from clinical_symile.objectives.arguments import positive, refuse
 from clinical_symile.objectives.base import (
     Objective,

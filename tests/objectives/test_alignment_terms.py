@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from clinical_symile.objectives.alignment import alignment_loss, uniformity_loss
+from clinical_symile.objectives.alignment_terms import alignment_loss, uniformity_loss
 from tests.helpers.objective_values import unit_batch
 
 
