@@ -51,6 +51,7 @@ LOADED_BY = {
     "sklearn": {
         "data.audit.leakage",
         "evaluation.baselines",
+        "evaluation.diagnostics.regression",
         "evaluation.probes",
         "models.missing_modality.imputed",
         "models.missing_modality.prototypes",
