@@ -6,9 +6,11 @@
 | `one-site` | samples of one site, so that negatives cannot be told apart by it |
 | `one-per-subject` | at most one sample of a subject, so that no negative is of the same person |
 
-`shuffled` has batches of equal size and leaves out what does not fill the last one. The other two
-make batches of nearly equal sizes, none above the task's, in which every sample occurs once. What
-they cannot place is left over. Each epoch counts what it left over.
+`shuffled` has batches of equal size and leaves out what does not fill the last one. Where `pairs`
+takes samples apart, it has as many batches as if they were whole, over which it spreads the
+complete ones evenly; an epoch leaves out others, drawn anew. The other two make batches of nearly
+equal sizes, none above the task's, in which every sample occurs once. What they cannot place is
+left over. Each epoch counts what it left over.
 
 A batch has at least two samples for each process: batch statistics need two in each share.
 """
@@ -19,7 +21,7 @@ from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from clinical_symile.data.loader import shuffled_batches
 from clinical_symile.data.store import CohortStore
@@ -73,6 +75,52 @@ class Shuffled:
     def batches(self, rng: np.random.Generator) -> Iterator[Int[np.ndarray, " sample"]]:
         """See `BatchOrder`."""
         return shuffled_batches(self.count, batch_size=self.batch_size, rng=rng)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class EvenlyComplete:
+    """Batches of equal size in random order, each with as many complete samples as any other.
+
+    Their numbers differ by one at most. Without this, batches of a training with few complete
+    samples would have none by chance. The number of batches is that of the samples before they
+    were taken apart, so that runs with fewer whole samples take no more steps. An epoch has every
+    complete sample, as far as there is room, and a draw of the other rows.
+
+    Attributes:
+        is_complete: True for the rows with every modality available.
+        samples: the number of samples, of which some have several rows.
+        batch_size: rows of a batch.
+    """
+
+    is_complete: Bool[np.ndarray, " sample"]
+    samples: int
+    batch_size: int
+
+    @property
+    def steps(self) -> int:
+        """See `BatchOrder`."""
+        return self.samples // self._size
+
+    @property
+    def left_over(self) -> int:
+        """See `BatchOrder`."""
+        return len(self.is_complete) - self.steps * self._size
+
+    @property
+    def _size(self) -> int:
+        return min(self.batch_size, self.samples)
+
+    def batches(self, rng: np.random.Generator) -> Iterator[Int[np.ndarray, " sample"]]:
+        """See `BatchOrder`."""
+        every = rng.permutation(len(self.is_complete))
+        # Complete samples first: an epoch leaves out others.
+        complete = every[self.is_complete[every]][: self.steps * self._size]
+        others = every[~self.is_complete[every]][: self.steps * self._size - len(complete)]
+        shares = np.array_split(complete, self.steps)
+        ends = np.cumsum([self._size - len(share) for share in shares])[:-1]
+        parts = list(zip(shares, np.split(others, ends), strict=True))
+        for place in rng.permutation(self.steps):
+            yield rng.permutation(np.concatenate(parts[place]))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -216,6 +264,7 @@ def batch_order(
     batch_size: int,
     processes: int,
     where: str,
+    spread: Bool[np.ndarray, " sample"] | None = None,
 ) -> BatchOrder:
     """Return the batch order that a task names, for some rows of a store.
 
@@ -226,6 +275,8 @@ def batch_order(
         batch_size: most samples of a batch.
         processes: the number of processes that share a batch.
         where: the task, for messages.
+        spread: True for rows that `shuffled` spreads evenly over the batches, of samples that have
+            several rows; by default each sample has one.
 
     Raises:
         DataError: the cohort has no site, or a batch could not have two samples for each process.
@@ -242,6 +293,8 @@ def batch_order(
             "batch_size, prepare a larger cohort, or train on fewer devices.",
             code="CS-D027",
         )
+    if word == "shuffled" and spread is not None:
+        return EvenlyComplete(spread, len(np.unique(rows)), batch_size)
     return ORDERS[word](store, rows, batch_size, processes, where)
 
 

@@ -308,6 +308,8 @@ SECTIONS = Family(
         "best_method": "clinical_symile.reporting.sections.best_method:BEST_METHOD",
         "objective_findings": "clinical_symile.reporting.first_screen:OBJECTIVE_FINDINGS",
         "oracle": "clinical_symile.reporting.sections.overview:ORACLE_VALUES",
+        "pairing": "clinical_symile.reporting.sections.pairing:PAIRING",
+        "pairing_findings": "clinical_symile.reporting.first_screen:PAIRING_FINDINGS",
         "provenance": "clinical_symile.reporting.sections.overview:PROVENANCE",
         "retained": "clinical_symile.reporting.first_screen:RETAINED",
         "retained_share": "clinical_symile.reporting.sections.missingness:RETAINED_SHARE",

@@ -22,6 +22,7 @@ FIGURE_KINDS = {
     "trained_with": ("trained_with",),
     "retained_share": ("retained_share",),
     "robustness": ("robustness",),
+    "pairing": ("pairing",),
     "missing_query": ("missing_query",),
     "noninferiority": ("noninferiority",),
     "modality_value": ("modality_value",),

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from clinical_symile.reporting.cohort_counts import subjects_sentence
+from clinical_symile.reporting.figures.picture import Legend
 from clinical_symile.reporting.result_lookup import ResultTable, Series, TaskTables
 from clinical_symile.reporting.sections.base import (
     Content,
@@ -22,6 +23,11 @@ from clinical_symile.reporting.sections.modality_mismatch import (
     mismatch_matrices,
     mismatch_panel,
     mismatch_sentences,
+)
+from clinical_symile.reporting.sections.pairing import (
+    pairing_legend,
+    pairing_panels,
+    pairing_sentences,
 )
 from clinical_symile.reporting.sections.performance import primary_metric_panels
 from clinical_symile.reporting.sections.third_order import objective_sentences
@@ -212,26 +218,53 @@ def draw_mismatch_findings(
     return replace(_first_screen(answers, details, panel, facts), legend=None)
 
 
+def draw_pairing_findings(
+    *,
+    scores: ResultTable,
+    decisions: Sequence[Decision],
+    tasks: TaskTables,
+    series: Sequence[Series],
+    trained: Sequence[Series],
+    runs: Sequence[Mapping[str, Any]],
+    baselines: Mapping[str, str],
+    results: Sequence[Result],
+    cohort: Mapping[str, Any],
+    has_oracle: bool,
+    notes: Sequence[str] = (),
+) -> Content:
+    """Answer what fewer whole samples and mismatched ones cost, and which method loses least."""
+    found = pairing_sentences(scores, decisions, tasks=tasks, runs=runs, trained=trained)
+    panels = pairing_panels(scores, tasks=tasks, runs=runs, trained=trained)
+    panel = next(iter(panels), None)
+    facts = ReportFacts(series, runs, results, cohort, has_oracle, baselines, notes)
+    legend = pairing_legend(runs, trained, has_oracle=has_oracle)
+    return _first_screen(found[:MOST_ANSWERS], found[MOST_ANSWERS:], panel, facts, legend)
+
+
 def _first_screen(
     answers: Sequence[str],
     details: Sequence[str],
     panel: ReportPanel | None,
     facts: ReportFacts,
+    legend: Legend | None = None,
 ) -> Content:
-    """Return the first screen of a report; its figure is named `answer`."""
-    legend, panels = None, []
+    """Return the first screen of a report; its figure is named `answer`.
+
+    The legend is that of the methods, unless the figure has its own.
+    """
+    panels = []
     if panel is not None and panel.picture is not None:
         panels = [replace(panel, picture=replace(panel.picture, name="answer"))]
         trained = [one for one in facts.series if one.run not in facts.baselines]
         methods = {one.method: one for one in reversed(trained)}
         best = ORACLE_LABEL * facts.has_oracle
-        legend = method_legend(
+        legend = legend or method_legend(
             [*methods.values()][::-1], best=best, dotted=CHANCE_LABEL, across=panel.across
         )
     return Content(
         heading="Answer",
         panels=panels,
-        legend=legend,
+        legend=legend if panels else None,
         caption=main_caveat(facts.results, series=facts.series, runs=facts.runs, notes=facts.notes),
         values={
             "sentences": answers,
@@ -295,6 +328,15 @@ MISMATCH_FINDINGS = Section(
     "sections/sentences.j2",
     display_name="modalities of training against those met, in sentences",
     description="States what is lost when modalities are missing, added or exchanged in use.",
+)
+
+PAIRING_FINDINGS = Section(
+    "pairing_findings",
+    _NEEDS,
+    draw_pairing_findings,
+    "sections/sentences.j2",
+    display_name="whole and mismatched samples, in sentences",
+    description="States what fewer whole samples and mismatched ones cost each method.",
 )
 
 RETAINED = Section(

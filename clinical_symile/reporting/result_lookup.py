@@ -12,7 +12,8 @@ from clinical_symile.reporting.text.labels import baseline_label, objective_labe
 from clinical_symile.tracking.results import Result
 from clinical_symile.tracking.rounding import sizes_in_words
 
-_TRAINED_WITH = {"mcar": "", "mnar": " by value"}
+_TRAINED_WITH = {"mcar": "missing", "mnar": "missing by value"}
+_TRAINED_WITH |= {"paired": "whole", "mismatched": "mismatched"}
 
 TaskTables = Mapping[str, Mapping[str, Any]]  # definitions of tasks as tables, by name
 DIAGNOSTIC = "diagnostic"  # the kind of task whose results describe a model, see `ReportData`
@@ -139,9 +140,9 @@ def method_series(runs: Sequence[Mapping[str, Any]], names: Iterable[str]) -> li
 
 def _task_label(task: str) -> str:
     """Return a pretraining task's label: `pretraining/missingness/masked_cube` is masked cube."""
-    label = task.removeprefix("pretraining/").replace("missingness/", "")
+    label = task.removeprefix("pretraining/").removeprefix("missingness/").removeprefix("pairs/")
     for mechanism, how in _TRAINED_WITH.items():
-        label = re.sub(rf"_{mechanism}_(\d+)$", rf" on \1 % missing{how}", label)
+        label = re.sub(rf"_{mechanism}_(\d+)$", rf" on \1 % {how}", label)
     return label.replace("_", " ")
 
 

@@ -120,6 +120,8 @@ def training_order(task: Pretraining, view: TrainingView, *, processes: int) -> 
         batch_size=task.batch_size,
         processes=processes,
         where=f"task '{task.name}'",
+        # A sample that is taken apart has a row for each recording.
+        spread=np.asarray(view.available.all(axis=1)) if view.is_apart.any() else None,
     )
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from clinical_symile.data.batch_orders import (
     BatchOrder,
+    EvenlyComplete,
     OnePerSubject,
     OneSite,
     Shuffled,
@@ -40,6 +41,32 @@ def test_shuffled_batches_count_what_does_not_fill_the_last_one(
     batches = epoch(order)
     assert {len(batch) for batch in batches} == {min(batch_size, count)}
     assert sum(map(len, batches)) + order.left_over == count
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    is_complete=st.lists(st.booleans(), min_size=1, max_size=60).map(np.array),
+    batch_size=st.integers(2, 20),
+)
+def test_complete_samples_are_spread_so_that_batches_differ_by_one_at_most(
+    is_complete: np.ndarray, batch_size: int
+) -> None:
+    samples = (len(is_complete) + 1) // 2
+    order = EvenlyComplete(is_complete, samples, batch_size)
+    batches = epoch(order)
+    assert len(batches) == Shuffled(samples, batch_size).steps
+    assert {len(batch) for batch in batches} == {min(batch_size, samples)}
+    assert sum(map(len, batches)) + order.left_over == len(is_complete)
+    counts = [is_complete[batch].sum() for batch in batches]
+    assert sum(counts) == min(is_complete.sum(), sum(map(len, batches)))
+    assert max(counts) - min(counts) <= 1
+
+
+def test_places_within_a_batch_of_spread_samples_do_not_tell_which_are_complete() -> None:
+    is_complete = np.arange(40) % 4 == 0
+    order = EvenlyComplete(is_complete, 40, 8)
+    first = [is_complete[batch[0]] for seed in range(40) for batch in epoch(order, seed)]
+    assert 0.1 < np.mean(first) < 0.4  # 0.25 is expected of 200 draws
 
 
 @settings(max_examples=50, deadline=None)

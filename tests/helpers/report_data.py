@@ -391,5 +391,15 @@ def of_sets(data: ReportData) -> ReportData:
     return replace(data, runs=runs)
 
 
+def of_pairs(data: ReportData) -> ReportData:
+    """The same where the objectives are one, trained on matched, fewer and wrong pairs."""
+    words = ("matched", "paired-50", "mismatched-20")
+    tasks = list(dict.fromkeys(run["task"] for run in data.runs))
+    definition = {"objective": {"name": "symile"}}
+    pairs = dict(zip(tasks, words, strict=True))
+    runs = [{**run, "definition": {**definition, "pairs": pairs[run["task"]]}} for run in data.runs]
+    return replace(data, runs=runs)
+
+
 def real_cohort() -> dict[str, Any]:
     return made_cohort(access="credentialed", generator=None)

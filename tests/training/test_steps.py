@@ -155,3 +155,16 @@ def test_a_batch_of_a_site_without_a_pair_is_left_over_and_counted(
     assert [epoch["left_over"] for epoch in run.history] == [14, 14]
     assert all(np.isfinite(epoch["loss"]) for epoch in run.history)
     assert time_training(task, store=store, seed=0, accelerator="cpu", n_steps=order.steps) > 0
+
+
+def test_every_step_has_complete_samples_where_few_stay_whole_and_steps_are_as_many(
+    catalog: Catalog, synthetic_store: CohortStore
+) -> None:
+    for pairs, is_spread in (("paired-10", True), ("paired-100", False), ("mismatched-50", False)):
+        task = mlp_task(catalog, f"pairs={pairs}", "batch_size=32")
+        view = build_training_view(task, synthetic_store, seed=0, min_modalities=2)
+        complete = np.asarray(view.available.all(axis=1))
+        order = training_order(task, view, processes=1)
+        counts = [complete[batch].sum() for batch in order.batches(np.random.default_rng(0))]
+        assert (max(counts) - min(counts) <= 1) == is_spread
+        assert order.steps == len(np.unique(view.rows)) // 32

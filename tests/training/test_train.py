@@ -685,7 +685,9 @@ def test_other_pairs_and_batches_are_recorded_counted_and_resumed_to_the_bit(
     assert _history(stopped) == _history(whole)
     view = build_training_view(task, store, seed=0, min_modalities=2)
     assert whole.metadata["pairing"] == format_parts(view.pairing) != {}
-    assert {epoch.get("left_over", 0) for epoch in whole.history} <= {0, *range(10, 32)}
+    # Rows of samples that were taken apart fill more batches than an epoch has.
+    most = 32 + len(view.rows) - len(np.unique(view.rows))
+    assert {epoch.get("left_over", 0) for epoch in whole.history} <= {0, *range(10, most)}
 
 
 @pytest.mark.parametrize("pairs", ["paired-100", "mismatched-0"])

@@ -20,6 +20,8 @@ from clinical_symile.reporting.text.findings import FEW_SUBJECTS, better_sign
 from clinical_symile.reporting.text.labels import metric_label, pattern_label, task_label
 from clinical_symile.tracking.results import Comparison, Result
 
+_NAMED_METHODS = 4  # of more, a caveat names none
+
 
 def above_oracle_sentences(
     differences: Iterable[Comparison], *, tasks: TaskTables, series: Sequence[Series]
@@ -109,9 +111,11 @@ def seed_caveat(series: Sequence[Series]) -> str | None:
     once = [method for method, times in runs.items() if times == 1]
     if not once:
         return None
+    is_long = len(once) == len(runs) > _NAMED_METHODS
+    names = "Each method" if is_long else capitalize_first(join_words(once))
     return (
         "The intervals are over subjects and do not include the variance over seeds. "
-        f"{capitalize_first(join_words(once))} {'was' if len(once) == 1 else 'were each'} trained "
+        f"{names} {'was' if is_long or len(once) == 1 else 'were each'} trained "
         "once; train more seeds to measure it (--seeds 0,1,2)."
     )
 
