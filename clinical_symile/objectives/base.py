@@ -158,9 +158,9 @@ class Objective(nn.Module):
     def views(self, batch: Batch, *, generator: torch.Generator, progress: float) -> Sequence[View]:
         """Return the batches to encode in a step; by default the batch, once.
 
-        Each has the samples and the `available` of the batch; inputs may be changed. The embeddings
-        of the first are `z` of the loss, and a teacher embeds it. An unavailable input may hold any
-        value and must reach no other one.
+        Each has the samples of the batch; inputs may be changed. The embeddings of the first are
+        `z` of the loss, and a teacher embeds it; further ones may leave out modalities, and carry
+        tensors to the loss. An unavailable input may hold any value and must reach no other one.
 
         Args:
             batch: the inputs of this process's samples.

@@ -104,11 +104,18 @@ class ObjectiveInput:
         return self.map_views(lambda embeddings: embeddings.select(columns), selected)
 
     def map_views(
-        self, change: Callable[[Embeddings], Embeddings], mix: Callable[[Mixing], Mixing]
+        self,
+        change: Callable[[Embeddings], Embeddings],
+        mix: Callable[[Mixing], Mixing],
+        carry: Callable[[Tensor], Tensor] = lambda carried: carried,
     ) -> "ObjectiveInput":
-        """Return an input with all embeddings changed, and how each view was mixed."""
+        """Return an input with what its views hold changed: embeddings, mixings, tensors."""
         further = tuple(
-            EncodedView(change(view.embeddings), None if view.mixing is None else mix(view.mixing))
+            EncodedView(
+                change(view.embeddings),
+                None if view.mixing is None else mix(view.mixing),
+                {name: carry(carried) for name, carried in view.carried.items()},
+            )
             for view in self.further
         )
         teacher = None if self.teacher is None else change(self.teacher)
@@ -128,6 +135,7 @@ def gather_input(share: ObjectiveInput, group: Group) -> ObjectiveInput:
     whole = share.map_views(
         lambda embeddings: gather_embeddings(embeddings, group),
         lambda mixing: Mixing(gather(mixing.partners + start), gather(mixing.shares)),
+        gather,
     )
     return replace(whole, side=share.side.map(gather(share.side.rows), gather))
 

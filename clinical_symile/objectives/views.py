@@ -1,6 +1,7 @@
 """Views of a batch: batches made from it that are encoded too, and what they are mixed of."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -31,15 +32,23 @@ class View:
     """A batch that is encoded in a step.
 
     Attributes:
-        batch: the inputs. Its samples and its `available` are those of the step's batch.
+        batch: the inputs. Its samples are those of the step's batch, and so is its `available`,
+            except that a further view may leave out modalities that the loss does not read of it.
         mixing: how inputs were mixed; None if they were not.
         needs_gradient: False if the loss has no gradient through this view's embeddings. They are
             then encoded without keeping activations. The first view always needs it.
+        carried: tensors of the samples that the loss reads beside embeddings, by name: such as a
+            part of an input. What is of an unavailable input may hold any value.
     """
 
     batch: Batch
     mixing: Mixing | None = None
     needs_gradient: bool = True
+    carried: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def encoded(self, embeddings: Embeddings) -> "EncodedView":
+        """Return the view with its embeddings in place of its inputs."""
+        return EncodedView(embeddings, self.mixing, self.carried)
 
 
 @dataclass(frozen=True, repr=False)
@@ -49,10 +58,12 @@ class EncodedView:
     Attributes:
         embeddings: of the same samples as the step's batch, in the same order.
         mixing: how inputs were mixed; None if they were not.
+        carried: tensors of the samples by name, see `View`; those of the first view are not kept.
     """
 
     embeddings: Embeddings
     mixing: Mixing | None = None
+    carried: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def draw_mixing(

@@ -14,6 +14,7 @@ MODALITIES = Family(
         "ecg": "clinical_symile.modalities.ecg:Ecg",
         "ecg_array": "clinical_symile.modalities.ecg_array:EcgArray",
         "embedding": "clinical_symile.modalities.embedding:Embedding",
+        "lab_events": "clinical_symile.modalities.lab_events:LabEvents",
         "labs": "clinical_symile.modalities.labs:Labs",
     },
     group="modalities",
@@ -22,6 +23,7 @@ MODALITIES = Family(
 ENCODERS = Family(
     "encoder",
     {
+        "events": "clinical_symile.models.encoders.events:EventGru",
         "mlp": "clinical_symile.models.encoders.tabular:Mlp",
         "onnx": "clinical_symile.models.encoders.onnx:Onnx",
         "resnet1d": "clinical_symile.models.encoders.waveform:ResNet1d",
@@ -113,6 +115,7 @@ OBJECTIVES = Family(
         "m3co": "clinical_symile.objectives.mixed:M3Co",
         "macl": "clinical_symile.objectives.token_pairs:Macl",
         "medclip": "clinical_symile.objectives.medclip:MedClip",
+        "mlem": "clinical_symile.objectives.mlem:Mlem",
         "multi_head": "clinical_symile.objectives.heads:MultiHeadClip",
         "mv_dhel": "clinical_symile.objectives.multiview:MvDhel",
         "mv_infonce": "clinical_symile.objectives.multiview:MvInfoNce",
@@ -122,6 +125,7 @@ OBJECTIVES = Family(
         "poly_view": "clinical_symile.objectives.multiview:PolyView",
         "probmed": "clinical_symile.objectives.probmed:ProbMed",
         "queue": "clinical_symile.objectives.queues:QueueClip",
+        "rebar": "clinical_symile.objectives.rebar:Rebar",
         "sepclr": "clinical_symile.objectives.sepclr:SepClr",
         "siglip": "clinical_symile.objectives.sigmoid:SigLip",
         "sigmoid_symile": "clinical_symile.objectives.sigmoid:SigmoidSymile",

@@ -28,7 +28,7 @@ from clinical_symile.objectives.distributed import Group, gather_embeddings
 from clinical_symile.objectives.inputs import ObjectiveInput
 from clinical_symile.objectives.loss import Loss
 from clinical_symile.objectives.replacements import TargetedObjective
-from clinical_symile.objectives.views import EncodedView, View
+from clinical_symile.objectives.views import View
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import AUGMENTATIONS, OBJECTIVES
 from clinical_symile.tracking.run import Run
@@ -93,7 +93,7 @@ class Learner(nn.Module):
         teacher = self._taught(views[0].batch)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(generator.initial_seed() + 1 + rank)
-            encoded = [EncodedView(self._encode(view), view.mixing) for view in views]
+            encoded = [view.encoded(self._encode(view)) for view in views]
         group = processes(fabric)
         with torch.autocast(device.type, enabled=False):
             inputs = ObjectiveInput(

@@ -98,7 +98,10 @@ def whole_input(objective: Objective, batch: Embeddings, sizes: list[int]) -> Ob
         mixing = (
             Mixing(*(torch.cat(part) for part in zip(*mixings, strict=True))) if mixings else None
         )
-        further.append(EncodedView(replace(batch, z=z), mixing))
+        carried = {
+            name: torch.cat([view.carried[name] for view in views]) for name in views[0].carried
+        }
+        further.append(EncodedView(replace(batch, z=z), mixing, carried))
     first = replace(batch, z=torch.cat([share.embeddings.z for share in shares]))
     return replace(toy_input(objective, batch), embeddings=first, further=tuple(further))
 

@@ -1,5 +1,6 @@
 """A new user's way, by the commands of the guide alone: from an empty folder to the report."""
 
+import re
 import shlex
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -14,11 +15,15 @@ from clinical_symile.cli.check import check_definitions
 from clinical_symile.cli.init import PLACE, TEMPLATES, init_cohort
 from clinical_symile.cli.main import main
 from clinical_symile.config.catalog import open_catalog
+from clinical_symile.config.tasks.pretraining import Pretraining
+from clinical_symile.config.tasks.read import read_task
 from clinical_symile.data.audit.audit import audit_store
 from clinical_symile.data.audit.finding import Severity
 from clinical_symile.data.prepare_cohort import prepare_cohort
 from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.errors import DataError, DefinitionError
+from clinical_symile.tracking.run import Run
+from clinical_symile.training.train import train as train_run
 from tests.helpers.synthetic import TINY, quiet
 from tests.integration.test_readme import commands
 
@@ -259,6 +264,57 @@ def test_meds_gives_labs_outcomes_and_splits(
     np.testing.assert_array_equal(store.array("labs"), expected)
     died = tables["admissions"].set_index("person").loc[people, "died"]
     np.testing.assert_array_equal(store.outcome("in_hospital_mortality"), died)
+
+
+@pytest.mark.slow
+def test_lab_events_of_meds_are_prepared_and_train_two_encodings(
+    tmp_path: Path, write_ecg: Callable[..., None], write_image: Callable[..., None]
+) -> None:
+    raw, definitions = tmp_path / "raw", tmp_path / "d"
+    tables = write_raw(raw, 40, write_ecg, write_image)
+    write_meds(raw, tables)
+    init_cohort("ours", at=definitions, like="meds")
+    section = Path(GUIDE).read_text(encoding="utf-8").partition("### Sequences of lab events")[2]
+    column, modality = re.findall(r"```(?:sql|toml)\n(.*?)```", section, re.DOTALL)[:2]
+    query = definitions / "cohorts/ours/samples.sql"
+    text = query.read_text().replace(
+        "\nSELECT\n    s.admission", f",\n\n{column}\n\nSELECT\n    s.admission"
+    )
+    text = text.replace(
+        "    l.* EXCLUDE (admission)\nFROM", "    l.* EXCLUDE (admission),\n    v.lab_events\nFROM"
+    )
+    query.write_text(f"{text.rstrip()}\nLEFT JOIN lab_events AS v USING (admission)\n")
+    cohort = definitions / "cohorts/ours/cohort.toml"
+    cohort.write_text(
+        cohort.read_text().replace("[modalities.labs]", f"{modality}\n\n[modalities.labs]")
+    )
+    catalog = open_catalog([definitions])
+    store = prepare_cohort(catalog, "ours", source=raw, out=tmp_path / "store", bar=quiet)
+    assert store.manifest["rejected"]["lab_events"] == {}
+    sequences = store.array("lab_events")
+    people = store.samples["subject"].to_numpy()
+    results = tables["lab_results"]
+    for place, person in enumerate(people[:5]):
+        is_own = (results["person"] == person) & (results["code"] == "K")
+        stored = sequences[place, 2]
+        own = results.loc[is_own, "value"][:2]  # at 2 and 20 hours, not at 50
+        expected = np.asarray(own, dtype=np.float32)
+        np.testing.assert_array_equal(stored[~np.isnan(stored)], expected)
+    task = read_task(
+        catalog,
+        "pretraining/objectives/mlem",
+        overrides=[
+            'modalities=["cxr", "ecg", "labs", "lab_events"]',
+            "objective.modality=lab_events",
+            'encoders.lab_events={name="events", width=8}',
+            *(one for one in TINY if not one.startswith("encoders.labs")),
+        ],
+    )
+    assert isinstance(task, Pretraining)
+    run = Run(tmp_path / "run")
+    train_run(task, store=store, run=run, seed=0)
+    found = run.history[-1]
+    assert {"loss/generative", "loss/contrastive", "loss/aligned"} <= set(found)
 
 
 def test_every_mistake_of_a_definition_is_told_at_once(tmp_path: Path) -> None:

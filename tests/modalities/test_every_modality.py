@@ -61,6 +61,10 @@ def case(
         (tmp_path / "b.hea").write_text("no header\n")
         made = adapter(tmp_path, path="{file}")
         return Case(made, tmp_path, {"file": "a"}, {"file": ""}, {"file": "b"})
+    if request.param == "lab_events":
+        made = adapter(tmp_path, column="labs", codes=["LAB//K", "LAB//NA"], events=3)
+        present = '[{"hours": 1.5, "code": "LAB//K", "value": 4.1}]'
+        return Case(made, tmp_path, {"labs": present}, {"labs": None}, {"labs": "[1"})
     (tmp_path / "labs.csv").write_text(
         "analyte,loinc,column,unit\nCreatinine,2160-0,crea,mg/dL\nPotassium,2823-3,k,mmol/L\n"
     )

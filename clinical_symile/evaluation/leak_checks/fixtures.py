@@ -84,7 +84,7 @@ def toy_input(
         inputs = torch.stack([view.batch.inputs[name] for name in embeddings.modalities], dim=1)
         z = nn.functional.normalize(torch.where(has, inputs, torch.zeros_like(inputs)), dim=2)
         kept = torch.where(has, z, exact)  # what is hidden stays, to show what reads it
-        return EncodedView(replace(embeddings, z=kept), view.mixing)
+        return view.encoded(replace(embeddings, z=kept))
 
     further = tuple(encoded(view) for view in others)
     if first.batch is not batch:

@@ -13,12 +13,19 @@ from tests.helpers.tiny_encoders import PRETRAINED
 
 # The shape that is read, and what makes an encoder small, by the module it is in.
 IMAGE = (1, 48, 40)
-SHAPES = {"image": IMAGE, "waveform": (12, 1000), "tabular": (2, 7), "sets": (2, 7)}
+SHAPES = {
+    "image": IMAGE,
+    "waveform": (12, 1000),
+    "tabular": (2, 7),
+    "sets": (2, 7),
+    "events": (2, 7),
+}
 SMALL: dict[str, dict[str, Any]] = {
     "small_cnn": {"size_px": 32, "channels": [4, 8]},
     "resnet1d": {"width": 4},
     "mlp": {"hidden": [16], "centred": True},
     "sets": {"width": 8, "heads": 2},
+    "events": {"width": 8},
 }
 DIM = 6
 
