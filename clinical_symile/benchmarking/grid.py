@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from clinical_symile.benchmarking.comparisons import current_rows
 from clinical_symile.benchmarking.estimate import TaskNeeds
-from clinical_symile.benchmarking.launchers.base import WITHOUT_VARIABLES, Launcher, LaunchOptions
+from clinical_symile.benchmarking.launchers.base import OWN_VARIABLES, Launcher, LaunchOptions
 from clinical_symile.benchmarking.launchers.job import Job, JobKind
 from clinical_symile.benchmarking.launchers.schedule import run_jobs
 from clinical_symile.benchmarking.settings import (
@@ -91,7 +91,7 @@ def _workers_can_sync(launcher: str, out: Path) -> bool:
     A database on a disk that machines share is written by this process alone. The login of a server
     is handed to no engine that would keep it.
     """
-    if launcher == WITHOUT_VARIABLES:
+    if launcher == OWN_VARIABLES:
         return server_without_login(out) is not None
     return launcher == "local" or sqlite_path(tracking_uri(out)) is None
 

@@ -207,9 +207,7 @@ def _task_note(cohort: Cohort, tasks: Iterable[Task]) -> str:
         and not applicability_problems(task, list(cohort.modalities), list(cohort.outcomes))
     ]
     modalities = [name for task in evaluated for name in task.modalities]
-    outcomes = [
-        name for task in evaluated if not isinstance(task, Retrieval) for name in task.outcomes
-    ]
+    outcomes = [name for task in evaluated for name in task.outcomes]
     sentences = [
         f"{cohort.name}: {len(applicable)} tasks apply.",
         *_lacking(modalities, cohort.modalities, "modality", "modalities"),

@@ -110,10 +110,9 @@ def evaluate(
         evaluation.outcomes[pattern.name] = outcome.per_sample
         if outcome.tuning is not None:
             evaluation.tuning[pattern.name] = outcome.tuning
-    judged = () if isinstance(task, Retrieval) else task.outcomes
     rule: dict[str, Any] = {
         "environment": _environment(),
-        "saw_label": not set(judged).isdisjoint(saw_labels),
+        "saw_label": not set(task.outcomes).isdisjoint(saw_labels),
     }
     if isinstance(task, Retrieval) and isinstance(predictor, EmbeddingPredictor):
         rule |= {"missing_query": predictor.missing_query, "bank_size": predictor.bank_size}

@@ -47,12 +47,12 @@ def test_the_diagnostic_of_the_guide_measures_and_does_not_leak(own_module: Modu
     import tomllib
 
     (definition,) = blocks(PAGE, "toml")
-    task = parse_task(tomllib.loads(definition), name="diagnostic/length", where=PAGE)
+    task = parse_task(tomllib.loads(definition), name="diagnostic/mean_size", where=PAGE)
     assert task.kind == "diagnostic"
-    found = values(own_module.Length(), examined(fixture_f()))
+    found = values(own_module.MeanSize(), examined(fixture_f()))
     expected = abs(fixture_f()).mean(axis=(0, 2))
-    assert [found[f"length/{name}"] for name in "abc"] == pytest.approx(expected.tolist())
-    assert "a diagnostic; it does not read" in check_no_leakage("my_site.diagnostics:Length")
+    assert [found[f"mean_size/{name}"] for name in "abc"] == pytest.approx(expected.tolist())
+    assert "a diagnostic; it does not read" in check_no_leakage("my_site.diagnostics:MeanSize")
 
 
 @pytest.mark.slow

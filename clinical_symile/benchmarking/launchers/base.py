@@ -17,8 +17,8 @@ LAUNCHERS: Mapping[str, str] = {
 
 SEVERAL_MACHINES = "slurm"
 """The launcher that starts one training on several machines."""
-WITHOUT_VARIABLES = "ray"
-"""The launcher whose jobs may run on a machine that does not have this process's variables."""
+OWN_VARIABLES = "ray"
+"""The launcher whose jobs may run with the variables of their own machine, not of this process."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -261,11 +261,10 @@ def applicability_problems(
         modalities: the modalities of the cohort.
         outcomes: the outcomes that the cohort defines.
     """
-    wanted = () if isinstance(task, Retrieval) else task.outcomes
     problems: list[str] = []
     if absent := [f"'{name}'" for name in task.modalities if name not in modalities]:
         problems.append(f"it has no modality {', '.join(absent)}, only {', '.join(modalities)}.")
-    if uncoded := [f"'{name}'" for name in wanted if name not in outcomes]:
+    if uncoded := [f"'{name}'" for name in task.outcomes if name not in outcomes]:
         has = ", ".join(outcomes) or "none"
         problems.append(f"it codes no outcome {', '.join(uncoded)}; it has {has}.")
     return problems

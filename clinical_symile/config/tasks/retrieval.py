@@ -44,6 +44,11 @@ class Retrieval(EvaluationFields):
         """All modalities that the task reads: the query's and the target."""
         return (*self.query, self.target)
 
+    @property
+    def outcomes(self) -> tuple[str, ...]:
+        """The outcomes that it asks for: none, since it asks for recordings."""
+        return ()
+
     @model_validator(mode="after")
     def _consistent(self) -> "Retrieval":
         problems = pattern_problems(self.missingness, self.query)

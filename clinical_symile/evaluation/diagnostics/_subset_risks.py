@@ -8,8 +8,7 @@ from jaxtyping import Bool, Float, Int, Real
 
 from clinical_symile.errors import CannotScore
 from clinical_symile.evaluation.diagnostics.base import DiagnosticInputs
-from clinical_symile.evaluation.diagnostics.measures import ByWeights
-from clinical_symile.metrics.classification import AUROC
+from clinical_symile.evaluation.diagnostics.measures import ByWeights, auroc_by_weights
 from clinical_symile.metrics.shapley import Modalities, shapley_values
 from clinical_symile.missingness.patterns import expand, parse_pattern
 
@@ -42,7 +41,9 @@ class SubsetRisks:
         """
 
         def prepare(at: Int[np.ndarray, " part"]) -> ByWeights:
-            forms = {some: _auroc(self.label[at], risk[at]) for some, risk in self.risk.items()}
+            forms = {
+                some: auroc_by_weights(self.label[at], risk[at]) for some, risk in self.risk.items()
+            }
 
             def form(weights: Real[np.ndarray, "resample part"]) -> Float[np.ndarray, " resample"]:
                 values = {some: one(weights) for some, one in forms.items()}
@@ -82,9 +83,3 @@ def risks_by_subset(inputs: DiagnosticInputs) -> SubsetRisks:
         found[used] = predicted[used]
         risk[some] = found
     return SubsetRisks(used, label, risk, inputs.modalities)
-
-
-def _auroc(label: Int[np.ndarray, " part"], risk: Float[np.ndarray, " part"]) -> ByWeights:
-    weighted = AUROC.weighted
-    assert weighted is not None
-    return weighted.prepare(label, risk)  # pyright: ignore[reportFunctionMemberAccess]

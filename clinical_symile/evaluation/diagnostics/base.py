@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
 from clinical_symile.config.component import ComponentConfig
 from clinical_symile.config.tasks.classification import Classification
@@ -89,6 +89,11 @@ class DiagnosticInputs:
         """
         return unit_vectors(self.model, self.request.rows, self.request.available, self.modalities)
 
+    @cached_property
+    def _of_splits(self) -> dict[str, EmbeddedSamples]:
+        """The splits that were asked for."""
+        return {}
+
     def of_split(self, split: str) -> EmbeddedSamples:
         """Return the samples of a split under the same pattern, as `samples`.
 
@@ -100,10 +105,13 @@ class DiagnosticInputs:
         Raises:
             CannotScore: as `model`, or that cohort lacks what the pattern needs.
         """
-        model = self.model if self.model.source is None else self.model.source()
-        request = self.request
-        drawn = draw_request(request.task, model.store, request.pattern, split=split)
-        return unit_vectors(model, drawn.rows, drawn.available, self.modalities)
+        if split not in self._of_splits:
+            model = self.model if self.model.source is None else self.model.source()
+            request = self.request
+            drawn = draw_request(request.task, model.store, request.pattern, split=split)
+            made = unit_vectors(model, drawn.rows, drawn.available, self.modalities)
+            self._of_splits[split] = made
+        return self._of_splits[split]
 
     @property
     def train_store(self) -> CohortStore:
@@ -112,6 +120,11 @@ class DiagnosticInputs:
         if isinstance(model, EmbeddingPredictor) and model.source is not None:
             return model.source().store
         return self.store
+
+    @cached_property
+    def subjects(self) -> Shaped[np.ndarray, " sample"]:
+        """The subject of each examined sample."""
+        return self.store.samples["subject"].to_numpy()[self.request.rows]
 
     @cached_property
     def label(self) -> Float[np.ndarray, " sample"]:

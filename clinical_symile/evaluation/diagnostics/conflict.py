@@ -93,7 +93,7 @@ def _donors(
         CannotScore: no sample has a donor.
     """
     request, label = inputs.request, inputs.label
-    subjects = inputs.store.samples["subject"].to_numpy()[request.rows]
+    subjects = inputs.subjects
     has, several = request.available[:, column], request.available.sum(axis=1) > 1
     # A draw depends on the rows, not on their order.
     order = np.argsort(request.rows, kind="stable")

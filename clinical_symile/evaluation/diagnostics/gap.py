@@ -10,7 +10,7 @@ https://arxiv.org/abs/2507.19054 (mean removal). Zhang et al., "Connect, collaps
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations, permutations
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Real
@@ -37,6 +37,26 @@ from clinical_symile.metrics.retrieval import RECALL_AT_1, expected_ranks
 _Vectors = Float[np.ndarray, "sample dim"]
 # Corrects vectors of one modality, given by its column, of some rows.
 _Correct = Callable[[_Vectors, int, Int[np.ndarray, " sample"]], _Vectors]
+
+
+class _Asked(NamedTuple):
+    """Queries of one modality for another.
+
+    Attributes:
+        used: True for the examined samples that are queries.
+        rows: of the queries.
+        query: their vectors.
+        candidates: the rows of all candidates.
+        target: their vectors.
+        place: the position of each query's candidates among all.
+    """
+
+    used: Bool[np.ndarray, " sample"]
+    rows: Int[np.ndarray, " query"]
+    query: Float[np.ndarray, "query dim"]
+    candidates: Int[np.ndarray, " candidate"]
+    target: Float[np.ndarray, "candidate dim"]
+    place: Int[np.ndarray, "query listed"]
 
 
 class Gap:
@@ -94,7 +114,8 @@ class Gap:
     ) -> dict[str, list[DiagnosticMeasure]]:
         """Return recall of the second modality given the first, after each correction."""
         query, target = (inputs.modalities[place] for place in pair)
-        part, lists = f"{target}_given_{query}", self._lists(inputs, query, target)
+        part = f"{target}_given_{query}"
+        asked = _asked(inputs, self._lists(inputs, query, target), pair)
         seed, direction = inputs.request.task.seed, means[pair[0]] - means[pair[1]]
 
         def removed(z: _Vectors, column: int, rows: Int[np.ndarray, " sample"]) -> _Vectors:
@@ -122,7 +143,7 @@ class Gap:
             name: [
                 sample_mean(
                     f"{name}/{words}",
-                    _hits(inputs, lists, pair, correct),
+                    _hits(asked, pair, correct),
                     low=0.0,
                     high=1.0,
                     chance=1 / self._candidates,
@@ -155,28 +176,32 @@ class Gap:
         return lists
 
 
-def _hits(
-    inputs: DiagnosticInputs, lists: CandidateLists, pair: tuple[int, int], correct: _Correct
-) -> Float[np.ndarray, " sample"]:
-    """Return whether each query finds its own target first; NaN where there is no query.
+def _asked(inputs: DiagnosticInputs, lists: CandidateLists, pair: tuple[int, int]) -> _Asked:
+    """Return the queries of a pair of modalities, and the vectors of all their candidates.
 
     Targets are never hidden, as in retrieval tasks.
     """
     samples, (a, b) = inputs.samples, pair
-    asked = samples.available[:, a] & np.isin(samples.rows, lists.queries)
-    hits = np.full(len(asked), np.nan)
-    if not asked.any():
-        return hits
-    rows = samples.rows[asked]
+    used = samples.available[:, a] & np.isin(samples.rows, lists.queries)
+    rows = samples.rows[used]
     listed = lists.for_queries(rows)
     union, place = np.unique(listed, return_inverse=True)
     name = (inputs.modalities[b],)
     targets = unit_vectors(inputs.model, union, np.ones((len(union), 1), dtype=bool), name).z[:, 0]
-    query, target = correct(samples.z[asked, a], a, rows), correct(targets, b, union)
-    scores = np.einsum("qd,qcd->qc", query, target[place.reshape(listed.shape)])
-    above, tied = expected_ranks(scores, np.zeros(len(rows), dtype=np.int64))
+    return _Asked(used, rows, samples.z[used, a], union, targets, place.reshape(listed.shape))
+
+
+def _hits(asked: _Asked, pair: tuple[int, int], correct: _Correct) -> Float[np.ndarray, " sample"]:
+    """Return whether each query finds its own target first; NaN where there is no query."""
+    hits = np.full(len(asked.used), np.nan)
+    if not asked.used.any():
+        return hits
+    query = correct(asked.query, pair[0], asked.rows)
+    target = correct(asked.target, pair[1], asked.candidates)
+    scores = np.einsum("qd,qcd->qc", query, target[asked.place])
+    above, tied = expected_ranks(scores, np.zeros(len(asked.rows), dtype=np.int64))
     assert RECALL_AT_1.each is not None
-    hits[asked] = RECALL_AT_1.each(above, tied)
+    hits[asked.used] = RECALL_AT_1.each(above, tied)
     return hits
 
 

@@ -113,7 +113,7 @@ def harm_measures(
     """
     own, request = inputs.samples, inputs.request
     other = unit_vectors(twin, request.rows, request.available, inputs.modalities)
-    subjects = inputs.store.samples["subject"].to_numpy()[request.rows]
+    subjects = inputs.subjects
     levels = [
         level
         for level in sorted({level for level in groups if level is not None})
@@ -135,11 +135,16 @@ def harm_measures(
         for one, two in combinations(levels, 2)
         for place, name in enumerate(inputs.modalities)
     ]
+    known = training_samples(inputs.question, inputs.store, inputs.request.pattern)
     everyone = np.ones(len(kept), dtype=bool)
+    learned, balanced = (
+        tuple(_labelled(inputs, model, rows) for rows in known) for model in (inputs.model, twin)
+    )
+    full_probe = _confidence(inputs, learned, own, everyone)
     effects = confidence_effects(
-        own_probe=_confidence(inputs, inputs.model, own, kept),
-        full_probe=_confidence(inputs, inputs.model, own, everyone),
-        balanced=_confidence(inputs, twin, other, everyone),
+        own_probe=full_probe if kept.all() else _confidence(inputs, learned, own, kept),
+        full_probe=full_probe,
+        balanced=_confidence(inputs, balanced, other, everyone),
     )
     made = average("representation_harm", harms)
     for name, values in effects.items():
@@ -242,9 +247,17 @@ def _collapse(
     return joint_measure(name, first | second, prepare, low=0.0, high=np.inf, among=groups)
 
 
+def _labelled(
+    inputs: DiagnosticInputs, model: EmbeddingPredictor, known: LabelledRows
+) -> LabelledSamples:
+    """Return a model's embeddings of samples with a known outcome."""
+    vectors = unit_vectors(model, known.rows, known.available, inputs.modalities)
+    return LabelledSamples(**vars(vectors), label=known.label)
+
+
 def _confidence(
     inputs: DiagnosticInputs,
-    model: EmbeddingPredictor,
+    known: tuple[LabelledSamples, ...],
     examined: EmbeddedSamples,
     kept: Bool[np.ndarray, " row"],
 ) -> Float[np.ndarray, " sample"]:
@@ -252,18 +265,12 @@ def _confidence(
 
     Args:
         inputs: the task and the store.
-        model: has the embeddings that a probe learns from.
+        known: the train and the tuning samples that a probe learns from.
         examined: the same model's embeddings of the examined samples.
         kept: for each row of the store, True if the probe may learn from it.
     """
-    train, tuning = training_samples(inputs.question, inputs.store, inputs.request.pattern)
-
-    def labelled(known: LabelledRows) -> LabelledSamples:
-        vectors = unit_vectors(model, known.rows, known.available, inputs.modalities)
-        return LabelledSamples(**vars(vectors), label=known.label)
-
-    learned = labelled(train)
-    learned = learned.take(np.flatnonzero(kept[train.rows]))
+    train, tuning = known
+    learned = train.take(np.flatnonzero(kept[train.rows]))
     if len(np.unique(learned.label)) < 2:
         raise CannotScore(
             "no probe can be fitted: without the subjects who were left out, the train split lacks "
@@ -272,7 +279,7 @@ def _confidence(
         )
     probe = resolve(inputs.question.probe.name, PROBES)(**inputs.question.probe.arguments)
     risk = probe.predict(
-        ProbeInputs(learned, labelled(tuning), examined, None, seed=inputs.request.task.seed)
+        ProbeInputs(learned, tuning, examined, None, seed=inputs.request.task.seed)
     )
-    known = ~np.isnan(inputs.label) & examined.available.any(axis=1)
-    return np.where(known, np.where(inputs.label == 1, risk, 1 - risk), np.nan)
+    is_known = ~np.isnan(inputs.label) & examined.available.any(axis=1)
+    return np.where(is_known, np.where(inputs.label == 1, risk, 1 - risk), np.nan)

@@ -56,7 +56,7 @@ class Health:
     def measure(self, inputs: DiagnosticInputs) -> list[DiagnosticMeasure]:
         """Measure every modality and every pair; see `Diagnostic`."""
         samples, seed = inputs.samples, inputs.request.task.seed
-        subjects = inputs.store.samples["subject"].to_numpy()[samples.rows]
+        subjects = inputs.subjects
         parts: dict[str, list[DiagnosticMeasure]] = {name: [] for name in self.measures}
         for place, name in enumerate(samples.modalities):
             z, used = samples.z[:, place], for_pairs(samples.available[:, place], seed=seed)

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int, Real
 
 from clinical_symile.evaluation.diagnostics.base import DiagnosticMeasure
 from clinical_symile.metrics.base import Metric
+from clinical_symile.metrics.classification import AUROC
 from clinical_symile.stats.estimate import Estimate
 from clinical_symile.stats.proportions import mean_estimate
 
@@ -139,6 +140,20 @@ def _mean_chance(metrics: Sequence[Metric]) -> Callable[[Any], float] | None:
     if len(levels) < len(metrics):
         return None
     return lambda known: float(np.mean([level(known) for level in levels]))
+
+
+def auroc_by_weights(
+    label: Int[np.ndarray, " part"], risk: Float[np.ndarray, " part"]
+) -> ByWeights:
+    """Return AUROC as a function of weights.
+
+    Args:
+        label: 1 or 0.
+        risk: higher where the label is more likely 1.
+    """
+    weighted = AUROC.weighted
+    assert weighted is not None
+    return weighted.prepare(label, risk)  # pyright: ignore[reportFunctionMemberAccess]
 
 
 def mean_of_pairs(

@@ -56,7 +56,7 @@ class MixedSearch:
                 code="CS-S009",
             )
         searched = [samples.modalities.index(name) for name in self._searched]
-        subjects = inputs.store.samples["subject"].to_numpy()[samples.rows]
+        subjects = inputs.subjects
         used = np.flatnonzero(
             for_pairs(np.asarray(samples.available.any(axis=1)), seed=inputs.request.task.seed)
         )

@@ -52,7 +52,7 @@ class Structure:
         """Measure every modality and every pair; see `Diagnostic`."""
         samples, seed = inputs.samples, inputs.request.task.seed
         names = samples.modalities
-        subjects = inputs.store.samples["subject"].to_numpy()[samples.rows]
+        subjects = inputs.subjects
         parts: dict[str, list[DiagnosticMeasure]] = {name: [] for name in self.measures}
         for a, b in combinations(range(len(names)), 2):
             used = for_pairs(np.asarray(samples.available[:, (a, b)].all(axis=1)), seed=seed)

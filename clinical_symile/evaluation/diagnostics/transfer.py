@@ -7,11 +7,10 @@ from).
 """
 
 from collections.abc import Callable, Sequence
-from itertools import permutations
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from clinical_symile.errors import CannotScore
 from clinical_symile.evaluation.diagnostics.base import (
@@ -21,13 +20,17 @@ from clinical_symile.evaluation.diagnostics.base import (
     scaled,
     train_means,
 )
-from clinical_symile.evaluation.diagnostics.measures import ByWeights, average, joint_measure
+from clinical_symile.evaluation.diagnostics.measures import (
+    auroc_by_weights,
+    average,
+    joint_measure,
+)
 from clinical_symile.evaluation.labels import outcome_labels
 from clinical_symile.evaluation.probes.base import EmbeddedSamples, LabelledSamples, ProbeInputs
-from clinical_symile.metrics.classification import AUROC
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import PROBES
 
+_LEARNED = ("train", "tuning")  # the splits that a probe learns from
 # Changes the vectors of one modality, given by its column, of some rows.
 _Change = Callable[[np.ndarray, int, np.ndarray], np.ndarray]
 
@@ -84,59 +87,86 @@ class Transfer:
             "auroc_removed": (removed, removed),
             "auroc_c3": (noisy(removed), removed),
         }
-        pairs = [
-            (names.index(one), names.index(other))
-            for one, other in permutations(names, 2)
-            if one in self._learn_from
-        ]
-        parts: dict[str, list[DiagnosticMeasure]] = {}
+        parts: dict[str, list[DiagnosticMeasure]] = {name: [] for name in self.measures}
         for name, (learned, asked) in forms.items():
-            parts[name] = [
-                self._auroc(f"{name}/{names[b]}_from_{names[a]}", inputs, (a, b), learned, asked)
-                for a, b in pairs
-            ]
-        parts["auroc_within"] = [
-            self._auroc(f"auroc_within/{name}", inputs, (place, place), plain, plain)
-            for place, name in enumerate(names)
-            if name in self._learn_from
-        ]
+            for a in (names.index(one) for one in names if one in self._learn_from):
+                # One probe is asked with every other modality, and with its own in the plain form.
+                others = [b for b in range(len(names)) if b != a or name == "auroc"]
+                risks = _risks(inputs, a, others, learned, asked)
+                for b, risk in zip(others, risks, strict=True):
+                    kind = name if b != a else "auroc_within"
+                    part = names[a] if b == a else f"{names[b]}_from_{names[a]}"
+                    parts[kind].append(_auroc(f"{kind}/{part}", inputs, b, risk))
         return [one for name, several in parts.items() for one in average(name, several)]
 
-    def _auroc(
-        self,
-        name: str,
-        inputs: DiagnosticInputs,
-        pair: tuple[int, int],
-        learned: _Change,
-        asked: _Change,
-    ) -> DiagnosticMeasure:
-        """Return AUROC of a probe on the second modality that learned from the first."""
-        samples, (a, b) = inputs.samples, pair
-        used = samples.available[:, b] & ~np.isnan(inputs.label)
-        label = np.where(used, np.nan_to_num(inputs.label), 0).astype(np.int64)
-        risk = np.full(len(used), np.nan)
-        train, tuning = (_learning(inputs, split, a, learned) for split in ("train", "tuning"))
-        if len(np.unique(train.label)) < 2 or not len(tuning.label):
-            raise CannotScore(
-                f"no probe can be fitted to {inputs.modalities[a]}: the train split needs samples "
-                "with the outcome and samples without it, and the tuning split at least one "
-                "labelled sample.",
-                code="CS-S008",
-            )
-        if used.any():
-            rows = samples.rows[used]
-            probe = resolve(inputs.question.probe.name, PROBES)(**inputs.question.probe.arguments)
-            vectors = _alone(rows, asked(samples.z[used, b], b, rows))
-            risk[used] = probe.predict(
-                ProbeInputs(train, tuning, vectors, None, seed=inputs.request.task.seed)
-            )
 
-        def prepare(at: Int[np.ndarray, " part"]) -> ByWeights:
-            weighted = AUROC.weighted
-            assert weighted is not None
-            return weighted.prepare(label[at], risk[at])  # pyright: ignore[reportFunctionMemberAccess]
+def _risks(
+    inputs: DiagnosticInputs,
+    learned_from: int,
+    asked_with: Sequence[int],
+    learned: _Change,
+    asked: _Change,
+) -> list[Float[np.ndarray, " sample"]]:
+    """Fit a probe to one modality, and return the risks that others give; NaN where unused.
 
-        return joint_measure(name, used, prepare, low=0.0, high=1.0, chance=0.5)
+    Args:
+        inputs: the task, the model and the examined samples.
+        learned_from: the column of the modality that the probe learns from.
+        asked_with: the columns of those that it is asked with.
+        learned: changes the vectors that are learned from.
+        asked: changes those that are asked with.
+
+    Raises:
+        CannotScore: the probe cannot be fitted.
+    """
+    train, tuning = (_learning(inputs, split, learned_from, learned) for split in _LEARNED)
+    if len(np.unique(train.label)) < 2 or not len(tuning.label):
+        raise CannotScore(
+            f"no probe can be fitted to {inputs.modalities[learned_from]}: the train split needs "
+            "samples with the outcome and samples without it, and the tuning split at least one "
+            "labelled sample.",
+            code="CS-S008",
+        )
+    samples, question = inputs.samples, inputs.question
+    used = [_used(inputs, column) for column in asked_with]
+    risks = [np.full(len(has), np.nan) for has in used]
+    vectors = [
+        asked(samples.z[has, column], column, samples.rows[has])
+        for has, column in zip(used, asked_with, strict=True)
+        if has.any()
+    ]
+    if vectors:
+        rows = np.concatenate([samples.rows[has] for has in used if has.any()])
+        probe = resolve(question.probe.name, PROBES)(**question.probe.arguments)
+        together = _alone(rows, np.concatenate(vectors))
+        found = probe.predict(
+            ProbeInputs(train, tuning, together, None, seed=inputs.request.task.seed)
+        )
+        ends = np.cumsum([int(has.sum()) for has in used])[:-1]
+        for risk, has, part in zip(risks, used, np.split(found, ends), strict=True):
+            risk[has] = part
+    return risks
+
+
+def _used(inputs: DiagnosticInputs, column: int) -> Bool[np.ndarray, " sample"]:
+    """Return which examined samples have a modality and a known label."""
+    return inputs.samples.available[:, column] & ~np.isnan(inputs.label)
+
+
+def _auroc(
+    name: str, inputs: DiagnosticInputs, column: int, risk: Float[np.ndarray, " sample"]
+) -> DiagnosticMeasure:
+    """Return AUROC of the risks that a modality, given by its column, gives."""
+    used = _used(inputs, column)
+    label = np.where(used, np.nan_to_num(inputs.label), 0).astype(np.int64)
+    return joint_measure(
+        name,
+        used,
+        lambda at: auroc_by_weights(label[at], risk[at]),
+        low=0.0,
+        high=1.0,
+        chance=0.5,
+    )
 
 
 def _alone(rows: Int[np.ndarray, " sample"], z: Float[np.ndarray, "sample dim"]) -> EmbeddedSamples:

@@ -200,7 +200,7 @@ class EmbeddingPredictor:
         shown = encoded_modalities(request, self.embeddings.modalities)
         assert self.encoders is not None
         model = self.encoders.learner.model
-        codes = trained_sets(torch.from_numpy(shown), model).numpy()
+        codes = trained_sets(torch.from_numpy(shown), model, self.objective).numpy()
         scores = np.empty((len(codes), candidates.shape[-1]))
         for code in np.unique(codes):
             of_set = np.flatnonzero(codes == code)
@@ -365,7 +365,7 @@ class EmbeddingPredictor:
         taken, shown = self.embeddings.take(torch.from_numpy(rows)), torch.from_numpy(visible)
         if taken.sets is not None:
             assert self.encoders is not None
-            trained_sets(taken.available & shown, self.encoders.learner.model)
+            trained_sets(taken.available & shown, self.encoders.learner.model, self.objective)
         return taken.restricted_to(shown)
 
     def _filled(self, embeddings: Embeddings, *, lacking: bool) -> tuple[Embeddings, ...]:

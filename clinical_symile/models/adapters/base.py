@@ -42,12 +42,45 @@ class Adapter(Protocol):
         ...
 
 
-class WeightUpdate(nn.Module):
-    """A module that maps the weight of a layer to another one; at the start to the same."""
+class LayerUpdate(nn.Module):
+    """A module that an adapter adds to a layer; at the start it changes nothing."""
+
+    @property
+    def is_identity(self) -> bool:
+        """True if it still changes nothing."""
+        raise NotImplementedError(f"{type(self).__name__} has no `is_identity`; define it.")
 
 
-class OutputUpdate(nn.Module):
-    """A module that maps the output of a layer to another one; at the start to the same."""
+class WeightUpdate(LayerUpdate):
+    """A module that maps the weight of a layer to another one."""
+
+
+class OutputUpdate(LayerUpdate):
+    """A module that maps the output of a layer to another one."""
+
+
+class UpdatingAdapter:
+    """An adapter that adds an update to each of some layers; see `Adapter`."""
+
+    def adapt(self, encoder: nn.Module, *, head: nn.Module) -> int:
+        """Adapt the layers; see `Adapter`."""
+        updates = self.updates(encoder, head=head)
+        attach_updates(encoder, updates)
+        return len(updates)
+
+    def updates(
+        self, encoder: nn.Module, *, head: nn.Module | None
+    ) -> Mapping[str, WeightUpdate | OutputUpdate]:
+        """Return an update of each layer that is adapted, by name, without adding it.
+
+        Args:
+            encoder: has the layers.
+            head: a module whose layers are left out; None for none.
+
+        Raises:
+            ValueError: see `Adapter.adapt`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no `updates`; define it.")
 
 
 def adaptable_layers(

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from clinical_symile.models.adapters.base import WeightUpdate, adaptable_layers, attach_updates
+from clinical_symile.models.adapters.base import UpdatingAdapter, WeightUpdate, adaptable_layers
 
 
 class LowRankUpdate(WeightUpdate):
@@ -29,12 +29,17 @@ class LowRankUpdate(WeightUpdate):
         self.scale = alpha / rank
         nn.init.kaiming_uniform_(self.a, a=math.sqrt(5))
 
+    @property
+    def is_identity(self) -> bool:
+        """True if the product is zero, since B is."""
+        return not self.b.detach().any()
+
     def forward(self, weight: Float[Tensor, "out ..."]) -> Float[Tensor, "out ..."]:
         """Return the changed weight."""
         return weight + self.scale * (self.b @ self.a).view_as(weight)
 
 
-class Lora:
+class Lora(UpdatingAdapter):
     """LoRA on every linear and convolutional layer of an encoder, or on those that are named.
 
     The changed weight is computed in each step, so that any such layer can be adapted. Training
@@ -66,22 +71,8 @@ class Lora:
         self.rank, self.layers = rank, tuple(layers)
         self.alpha = float(rank) if alpha is None else float(alpha)
 
-    def adapt(self, encoder: nn.Module, *, head: nn.Module) -> int:
-        """Adapt the layers; see `Adapter`."""
-        updates = self.updates(encoder, head=head)
-        attach_updates(encoder, updates)
-        return len(updates)
-
-    def updates(self, encoder: nn.Module, *, head: nn.Module | None) -> dict[str, nn.Module]:
-        """Return an update of each layer that is adapted, by name, without adding it.
-
-        Args:
-            encoder: has the layers.
-            head: a module whose layers are left out; None for none.
-
-        Raises:
-            ValueError: see `Adapter.adapt`.
-        """
+    def updates(self, encoder: nn.Module, *, head: nn.Module | None) -> dict[str, LowRankUpdate]:
+        """See `UpdatingAdapter`."""
         chosen = adaptable_layers(
             encoder,
             (nn.Linear, _ConvNd),

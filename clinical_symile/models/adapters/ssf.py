@@ -9,7 +9,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
-from clinical_symile.models.adapters.base import OutputUpdate, adaptable_layers, attach_updates
+from clinical_symile.models.adapters.base import OutputUpdate, UpdatingAdapter, adaptable_layers
 
 # Layers whose output has its channels on the last axis, and those with them on the second.
 _LAST = (nn.Linear, nn.LayerNorm, nn.RMSNorm)
@@ -32,6 +32,11 @@ class ScaleShift(OutputUpdate):
         self.scale = nn.Parameter(torch.ones(channels, dtype=dtype))
         self.shift = nn.Parameter(torch.zeros(channels, dtype=dtype))
 
+    @property
+    def is_identity(self) -> bool:
+        """True if every scale is 1 and every shift 0."""
+        return bool((self.scale.detach() == 1).all()) and not self.shift.detach().any()
+
     def forward(self, output: Float[Tensor, "sample ..."]) -> Float[Tensor, "sample ..."]:
         """Return the changed output."""
         scale, shift = self.scale.to(output.dtype), self.shift.to(output.dtype)
@@ -41,7 +46,7 @@ class ScaleShift(OutputUpdate):
         return output * scale + shift
 
 
-class Ssf:
+class Ssf(UpdatingAdapter):
     """SSF after every linear, convolutional and normalization layer, or after those that are named.
 
     A layer whose weights are read without a call is left out: the last one of PyTorch's
@@ -61,22 +66,8 @@ class Ssf:
     def __init__(self, *, layers: Sequence[str] = ("*",)):
         self.layers = tuple(layers)
 
-    def adapt(self, encoder: nn.Module, *, head: nn.Module) -> int:
-        """Adapt the layers; see `Adapter`."""
-        updates = self.updates(encoder, head=head)
-        attach_updates(encoder, updates)
-        return len(updates)
-
-    def updates(self, encoder: nn.Module, *, head: nn.Module | None) -> dict[str, nn.Module]:
-        """Return an update of each layer that is adapted, by name, without adding it.
-
-        Args:
-            encoder: has the layers.
-            head: a module whose layers are left out; None for none.
-
-        Raises:
-            ValueError: see `Adapter.adapt`.
-        """
+    def updates(self, encoder: nn.Module, *, head: nn.Module | None) -> dict[str, ScaleShift]:
+        """See `UpdatingAdapter`."""
         chosen = adaptable_layers(
             encoder,
             (*_LAST, *_SECOND),

@@ -2,30 +2,26 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from clinical_symile.data.embeddings import pattern_codes
-from clinical_symile.models.adapters.base import encode_with, refuse_frozen_or_adapted
-from clinical_symile.models.adapters.lora import Lora, LowRankUpdate
+from clinical_symile.models.adapters.base import (
+    OutputUpdate,
+    UpdatingAdapter,
+    WeightUpdate,
+    encode_with,
+    refuse_frozen_or_adapted,
+)
+from clinical_symile.models.adapters.lora import Lora
 from clinical_symile.models.adapters.ssf import Ssf
 from clinical_symile.models.missing_modality.base import MissingModalityMethod, SetEncodingHandler
 from clinical_symile.objectives.arguments import above, refuse
 
 _MOST_MODALITIES = 5  # 31 sets, of which each encoder has 15 adapters
 _RANK = 1
-
-
-@runtime_checkable
-class UpdateFactory(Protocol):
-    """Protocol of an adapter that makes updates of layers without adding them."""
-
-    def updates(self, encoder: nn.Module, *, head: nn.Module | None) -> dict[str, nn.Module]:
-        """Return an update of each layer that is adapted, by name."""
-        ...
 
 
 class AdaptersOfSets(SetEncodingHandler):
@@ -48,7 +44,7 @@ class AdaptersOfSets(SetEncodingHandler):
         ValueError: there are too many modalities.
     """
 
-    def __init__(self, modalities: int, dim: int, *, adapter: UpdateFactory):
+    def __init__(self, modalities: int, dim: int, *, adapter: UpdatingAdapter):
         super().__init__(modalities, dim)
         refuse(above(0, _MOST_MODALITIES, modalities=modalities))
         drawn = torch.randn(modalities, dim)
@@ -65,10 +61,12 @@ class AdaptersOfSets(SetEncodingHandler):
         """
         for column, (name, encoder) in enumerate(encoders.items()):
             refuse_frozen_or_adapted(encoder, name=name)
+            names: tuple[str, ...] = ()
             for code in self._incomplete_sets(column):
                 made = self.adapter.updates(encoder, head=None)
                 self.updates[_key(column, code)] = nn.ModuleList(made.values())
-            self.layers.append(tuple(self.adapter.updates(encoder, head=None)))
+                names = tuple(made)
+            self.layers.append(names)
 
     def encoder_of_set(self, encoder: nn.Module, *, column: int, code: int) -> nn.Module:
         """Return the encoder, with the adapter of the set unless the set is whole."""
@@ -76,11 +74,12 @@ class AdaptersOfSets(SetEncodingHandler):
             return encoder
         return _EncoderWith(encoder, self._adapter(column, code))
 
-    def is_trained(self, code: int) -> bool:
+    def has_moved(self, code: int) -> bool:
         """Return True if the adapter of each encoder of a set is no identity any more."""
         columns = [c for c in range(self.modalities) if code >> c & 1]
         return code == self._whole or all(
-            any(map(_changes, self._adapter(column, code).values())) for column in columns
+            any(not update.is_identity for update in self._adapter(column, code).values())
+            for column in columns
         )
 
     def parameters_of_set(self, code: int) -> int:
@@ -107,10 +106,11 @@ class AdaptersOfSets(SetEncodingHandler):
         """Return the sets with a modality that lack another one."""
         return [code for code in range(self._whole) if code >> column & 1]
 
-    def _adapter(self, column: int, code: int) -> dict[str, nn.Module]:
+    def _adapter(self, column: int, code: int) -> dict[str, WeightUpdate | OutputUpdate]:
         made = self.updates[_key(column, code)]
         assert isinstance(made, nn.ModuleList)
-        return dict(zip(self.layers[column], made, strict=True))
+        updates = [one for one in made if isinstance(one, WeightUpdate | OutputUpdate)]
+        return dict(zip(self.layers[column], updates, strict=True))
 
 
 class _EncoderWith(nn.Module):
@@ -127,15 +127,6 @@ class _EncoderWith(nn.Module):
 
 def _key(column: int, code: int) -> str:
     return f"set{code}_modality{column}"
-
-
-@torch.no_grad()
-def _changes(update: nn.Module) -> bool:
-    """Return True if an update is no identity."""
-    if isinstance(update, LowRankUpdate):
-        return bool(update.b.any())
-    scale, shift = update.get_parameter("scale"), update.get_parameter("shift")
-    return bool((scale != 1).any() or shift.any())
 
 
 ADAPTED = MissingModalityMethod(

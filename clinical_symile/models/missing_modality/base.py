@@ -217,9 +217,9 @@ class SetEncodingHandler(FillingHandler):
         """
         raise NotImplementedError(f"{type(self).__name__} has no `encoder_of_set`; define it.")
 
-    def is_trained(self, code: int) -> bool:
+    def has_moved(self, code: int) -> bool:
         """Return True if training has changed what encodes a set, or if the set is whole."""
-        raise NotImplementedError(f"{type(self).__name__} has no `is_trained`; define it.")
+        raise NotImplementedError(f"{type(self).__name__} has no `has_moved`; define it.")
 
 
 def encode_available(

@@ -78,7 +78,7 @@ def test_every_set_begins_as_the_frozen_model(way: str):
     torch.testing.assert_close(adapted(batch_of()).z, plain(batch_of()).z)
     handler = adapted.missing_modality
     assert isinstance(handler, AdaptersOfSets)
-    assert [handler.is_trained(code) for code in range(1, 8)] == [False] * 6 + [True]
+    assert [handler.has_moved(code) for code in range(1, 8)] == [False] * 6 + [True]
     trained = {name for name, p in adapted.named_parameters() if p.requires_grad}
     assert trained == {name for name, _ in adapted.named_parameters() if "missing_mod" in name}
 
@@ -181,7 +181,7 @@ def test_training_moves_adapters_alone_and_complete_samples_are_encoded_as_befor
     assert torch.equal(whole.z, embed_rows(first, synthetic_store, rows).z)
     handler = after.model.missing_modality
     assert isinstance(handler, AdaptersOfSets)
-    assert all(handler.is_trained(code) for code in range(1, 8))
+    assert all(handler.has_moved(code) for code in range(1, 8))
     assert run.metadata["start"]["new"] == ["missing_modality"]
     # The epoch is selected by incomplete samples: complete ones are the same after each.
     assert len({epoch["tuning/mean_reciprocal_rank"] for epoch in run.history}) == 2
@@ -215,6 +215,55 @@ def test_a_set_that_training_never_met_is_refused_by_name(
     (refused,) = made.unscored
     assert (refused.missingness, refused.code) == ("without-ecg", "CS-S019")
     assert "no sample that has exactly cxr and labs" in refused.reason
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_sample_with_one_modality_is_never_a_positive_of_a_contrastive_loss(way: str):
+    embeddings = moved(model_of(way)).train()(batch_of())
+    alone = SETS.sum(dim=1) == 1
+    for column, target in enumerate(MODALITIES):
+        filled = embeddings.filled_for(target)
+        others = torch.arange(len(MODALITIES)) != column
+        matched = filled.available[:, column] & filled.available[:, others].any(dim=1)
+        assert not matched[alone].any()
+        assert matched[SETS[:, column] & (SETS.sum(dim=1) > 1)].all()
+
+
+@pytest.mark.parametrize(
+    ("objective", "probe", "refused"),
+    [
+        ("pretraining/symile", "classification/deterioration", True),
+        ("pretraining/clip", "classification/deterioration", True),
+        (
+            "pretraining/objectives/outcome_gated",
+            "classification/more/deterioration_by_head",
+            False,
+        ),
+    ],
+)
+def test_a_set_of_one_modality_counts_as_trained_where_the_objective_learns_from_it(
+    catalog: Catalog, synthetic_store: CohortStore, objective: str, probe: str, refused: bool
+):
+    task = mlp_task(catalog, "missing_modality=adapted", task=objective)
+    learner = build_learner(task, synthetic_store, seed=0)
+    handler = moved(learner.model).eval().missing_modality
+    assert isinstance(handler, AdaptersOfSets)
+    assert all(handler.has_moved(code) for code in range(1, 8))  # as negatives move them too
+    evaluated: Any = read_task(catalog, probe)
+    made = evaluate(
+        evaluated,
+        predictor_of(learner, synthetic_store),
+        store=synthetic_store,
+        run="a",
+        seed=0,
+        missingness=("only-ecg", "only-cxr-ecg"),
+    )
+    assert {one.missingness for one in made.results} == {"only-cxr-ecg"} | (
+        set() if refused else {"only-ecg"}
+    )
+    assert [(one.missingness, one.code) for one in made.unscored] == [
+        ("only-ecg", "CS-S019")
+    ] * refused
 
 
 @pytest.mark.parametrize("way", ["learned", *WAYS])
