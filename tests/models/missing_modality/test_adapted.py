@@ -198,7 +198,12 @@ def test_a_set_that_training_never_met_is_refused_by_name(
     catalog: Catalog, synthetic_store: CohortStore, tmp_path: Path
 ):
     task, run = adapted_run(
-        catalog, synthetic_store, tmp_path, "missingness=without-labs", "modality_dropout.rate=0.0"
+        catalog,
+        synthetic_store,
+        tmp_path,
+        "missingness=without-labs",
+        "modality_dropout.rate=0.0",
+        'selection.targets=["cxr", "ecg"]',
     )
     learner = load_learner(run, task, synthetic_store)
     retrieval = read_task(catalog, "retrieval/cxr_given_ecg_labs")
