@@ -140,7 +140,7 @@ def method_series(runs: Sequence[Mapping[str, Any]], names: Iterable[str]) -> li
 
 def _task_label(task: str) -> str:
     """Return a pretraining task's label: `pretraining/missingness/masked_cube` is masked cube."""
-    label = task.removeprefix("pretraining/").removeprefix("missingness/").removeprefix("pairs/")
+    label = re.sub(r"^pretraining/(missingness/|pairs/|robustness/)?", "", task)
     for mechanism, how in _TRAINED_WITH.items():
         label = re.sub(rf"_{mechanism}_(\d+)$", rf" on \1 % {how}", label)
     return label.replace("_", " ")

@@ -37,6 +37,9 @@ def test_two_tasks_of_one_objective_are_told_apart_by_their_names():
     runs = [made_run("symile", 0), {**made_run("symile", 0), "name": "b", "task": "pretraining/b"}]
     labels = [one.label for one in method_series(runs, [])]
     assert labels == ["symile", "b"]
+    task = "pretraining/robustness/clip_without_ecg"
+    runs[1] = {**runs[1], "task": task}
+    assert method_series(runs, [])[1].label == "clip without ecg"
 
 
 def test_a_run_without_a_record_keeps_its_own_name():
