@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 from torch import nn
 
@@ -44,6 +45,25 @@ def build_encoder(named: EncoderConfig, shape: tuple[int, ...], dim: int) -> nn.
         adapter = resolve(named.adapter.name, ADAPTERS)(**named.adapter.arguments)
         return AdaptedEncoder(encoder, adapter)
     return encoder
+
+
+def share_networks(encoders: Mapping[str, nn.Module]) -> None:
+    """Let encoders that say so, by `share_with`, have one network: that of the first of a kind."""
+    first: dict[type, SharedNetwork] = {}
+    for encoder in encoders.values():
+        if isinstance(encoder, SharedNetwork):
+            kind = first.setdefault(type(encoder), encoder)
+            if kind is not encoder:
+                encoder.share_with(kind)
+
+
+@runtime_checkable
+class SharedNetwork(Protocol):
+    """Protocol of an encoder whose network all modalities that name it have in common."""
+
+    def share_with(self, first: Any) -> None:
+        """Use the network of another modality's encoder of the same class."""
+        ...
 
 
 def chunking_problems(task: Pretraining, encoders: Mapping[str, nn.Module]) -> list[str]:

@@ -13,7 +13,7 @@ from clinical_symile.data.embeddings import Embeddings, pattern_codes
 from clinical_symile.data.loader import Batch
 from clinical_symile.data.store import InputSource
 from clinical_symile.errors import DefinitionError
-from clinical_symile.models._build_encoder import build_encoder, chunking_problems
+from clinical_symile.models._build_encoder import build_encoder, chunking_problems, share_networks
 from clinical_symile.models._norms import NORMS, FirstNumbersNorm, GaussianNorm
 from clinical_symile.models._summaries import SummarizingEncoder, split_summary
 from clinical_symile.models.gradient_cache import encode_in_chunks
@@ -273,6 +273,7 @@ def build_model(
                     f"but the objective '{task.objective.name}' reads means and variances, not "
                     "tokens. Leave tokens out."
                 )
+        share_networks(encoders)
         problems += chunking_problems(task, encoders)
         if problems:
             raise DefinitionError(*problems, code="CS-F020")

@@ -26,6 +26,7 @@ ENCODERS = Family(
         "events": "clinical_symile.models.encoders.events:EventGru",
         "mlp": "clinical_symile.models.encoders.tabular:Mlp",
         "onnx": "clinical_symile.models.encoders.onnx:Onnx",
+        "pixels": "clinical_symile.models.encoders.pixels:Pixels",
         "resnet1d": "clinical_symile.models.encoders.waveform:ResNet1d",
         "resnet18": "clinical_symile.models.encoders.image:resnet18",
         "resnet18_raster": "clinical_symile.models.encoders.waveform:ResNet18Raster",

@@ -150,7 +150,14 @@ def _training_state(learner: nn.Module) -> dict[str, Tensor]:
 
 
 def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
-    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    whole: dict[str, Tensor] = {}
+    places: set[int] = set()
+    for name, tensor in tensors.items():
+        own = tensor.detach().cpu().contiguous()
+        place = own.untyped_storage().data_ptr()
+        # The file's format refuses tensors of one memory, such as those of a shared network.
+        whole[name] = own.clone() if place in places else own
+        places.add(place)
     write_file(path, lambda file: save_file(whole, file))
 
 
