@@ -1,0 +1,136 @@
+"""The table of a finished `clinical-symile benchmark objectives` or `benchmark missingness`.
+
+Run with `clinical-symile benchmark objectives --cohort synthetic --out objectives --jobs 2`, then
+`python benchmarks/methods_compared.py objectives objectives`, the report and its folder; it writes
+`benchmarks/results/objectives_compared.md`. The same with `missingness`.
+"""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import mean
+from typing import NamedTuple
+
+from clinical_symile.config.catalog import open_catalog
+from clinical_symile.registry.families import BASELINES
+from clinical_symile.reporting.benchmark_report import load_benchmark
+from clinical_symile.reporting.report_data import ReportData
+
+RETRIEVAL, OUTCOME = "retrieval/cxr_given_ecg_labs", "classification/deterioration"
+COLUMNS = {
+    "objectives": (
+        (RETRIEVAL, "complete", "recall, nothing missing"),
+        (RETRIEVAL, "without-ecg", "without the ECG"),
+        (RETRIEVAL, "without-labs", "without the labs"),
+        (RETRIEVAL, "mcar-30", "30 % of each missing"),
+        (OUTCOME, "complete", "AUROC, nothing missing"),
+        (OUTCOME, "without-ecg", "AUROC, without the ECG"),
+    ),
+    "missingness": (
+        (RETRIEVAL, "complete", "recall, nothing missing"),
+        (RETRIEVAL, "without-ecg", "without the ECG"),
+        (RETRIEVAL, "without-labs", "without the labs"),
+        (RETRIEVAL, "mcar-30", "30 % of each missing"),
+        (RETRIEVAL, "mnar-30", "30 %, the sick more often"),
+        (RETRIEVAL, "labs-mcar-50", "half of the lab values"),
+        (OUTCOME, "complete", "AUROC, nothing missing"),
+        (OUTCOME, "mcar-30", "AUROC, 30 % of each missing"),
+        (OUTCOME, "only-labs", "AUROC, labs alone"),
+    ),
+}
+REFERENCES = {"pair-sums": "best sum over pairs, found by search", "oracle": "oracle"}
+RESULTS = Path(__file__).parent / "results"
+
+
+class Interval(NamedTuple):
+    """A value with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("report", choices=COLUMNS, help="the report of the benchmark")
+    parser.add_argument("folder", type=Path, help="the folder of the benchmark")
+    parser.add_argument("--out", type=Path, help="default: benchmarks/results/REPORT_compared.md")
+    options = parser.parse_args()
+    text = page(load_benchmark(options.folder, catalog=open_catalog()), report=options.report)
+    out = options.out or RESULTS / f"{options.report}_compared.md"
+    out.write_text(text, encoding="utf-8")
+    print(text)
+
+
+def page(data: ReportData, *, report: str) -> str:
+    """The values of each method, the best first, with the cost of its training."""
+    columns, found = COLUMNS[report], intervals(data)
+    seconds: dict[str, list[float]] = {}
+    for record in data.runs:
+        if record["name"] not in BASELINES:
+            cost = record["costs"]["training"]["processor_s"]
+            seconds.setdefault(str(record["task"]), []).append(cost)
+    methods = sorted(seconds, key=lambda name: -found[name, *columns[0][:2]].value)
+    names = {name: f"`{name.removeprefix('pretraining/')}`" for name in methods}
+    costs = {name: f"{mean(seconds[name]):.0f}" for name in methods}
+    lines = [
+        f"| method | {' | '.join(title for *_, title in columns)} | training, s |",
+        f"|---|{'--:|' * (len(columns) + 1)}",
+    ]
+    for key, name in {**names, **REFERENCES}.items():
+        cells = [str(found.get((key, *column[:2]), "")) for column in columns]
+        lines.append(f"| {name} | {' | '.join(cells)} | {costs.get(key, '')} |")
+    return "\n".join([*lines, "", _about(data, report), ""])
+
+
+def intervals(data: ReportData) -> Mapping[tuple[str, str, str], Interval]:
+    """The primary metrics by method or baseline, task and pattern: of all seeds if there are some.
+
+    A run's interval is for other subjects; that of several seeds for other subjects and seeds.
+    """
+    primary = {name: str(task.get("primary")) for name, task in data.tasks.items()}
+    methods = {str(record["name"]): str(record["task"]) for record in data.runs}
+    found = {
+        (methods.get(row.run, row.run), row.task, row.missingness): Interval(
+            row.value, row.low, row.high
+        )
+        for row in data.results
+        if row.metric == primary[row.task]
+    }
+    for row in data.seeds:
+        if row.metric == primary[row.task]:
+            found[row.method, row.task, row.missingness] = Interval(row.mean, row.low, row.high)
+    return found
+
+
+def _about(data: ReportData, report: str) -> str:
+    trained = [record for record in data.runs if record["name"] not in BASELINES]
+    seeds = sorted({int(record["seed"]) for record in trained})
+    torch = next(iter(data.results)).environment["torch"]
+    took = "" if data.elapsed_s is None else f" The benchmark took {data.elapsed_s / 60:.1f} min."
+    spread = (
+        "over subjects. One training each tells nothing of the spread over seeds: `--seeds 0,1,2` "
+        "adds it"
+        if len(seeds) == 1
+        else "over subjects and seeds"
+    )
+    return (
+        f"{len(trained)} trainings, {_seeds(seeds)}, on *{data.cohort['title'].rstrip('.')}*. Recall "
+        "is recall@1 of the chest X-ray among ten candidates (chance 0.100). Intervals are of 95 %, "
+        f"{spread}. Seconds are processor time of a training on one thread, PyTorch {torch}.{took}"
+        "\n\n"
+        f"Made by `clinical-symile benchmark {report} --cohort synthetic --out {report} --jobs 2 "
+        f"--seeds {','.join(map(str, seeds))}`, then `python benchmarks/methods_compared.py {report} "
+        f"{report}`."
+    )
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+
+
+if __name__ == "__main__":
+    main()
