@@ -82,6 +82,8 @@ def page(data: ReportData, *, report: str) -> str:
     ]
     for key, name in {**names, **REFERENCES}.items():
         cells = [str(found.get((key, *column[:2]), "")) for column in columns]
+        if not any(cells):
+            continue  # the report does not ask for this reference
         lines.append(f"| {name} | {' | '.join(cells)} | {costs.get(key, '')} |")
     return "\n".join([*lines, "", _about(data, report), ""])
 
@@ -117,14 +119,14 @@ def _about(data: ReportData, report: str) -> str:
         if len(seeds) == 1
         else "over subjects and seeds"
     )
+    listed = ",".join(map(str, seeds))
     return (
-        f"{len(trained)} trainings, {_seeds(seeds)}, on *{data.cohort['title'].rstrip('.')}*. Recall "
-        "is recall@1 of the chest X-ray among ten candidates (chance 0.100). Intervals are of 95 %, "
-        f"{spread}. Seconds are processor time of a training on one thread, PyTorch {torch}.{took}"
-        "\n\n"
+        f"{len(trained)} trainings, {_seeds(seeds)}, on *{data.cohort['title'].rstrip('.')}*. "
+        "Recall is recall@1 of the chest X-ray among ten candidates (chance 0.100). Intervals are "
+        f"of 95 %, {spread}. Seconds are processor time of a training on one thread, PyTorch "
+        f"{torch}.{took}\n\n"
         f"Made by `clinical-symile benchmark {report} --cohort synthetic --out {report} --jobs 2 "
-        f"--seeds {','.join(map(str, seeds))}`, then `python benchmarks/methods_compared.py {report} "
-        f"{report}`."
+        f"--seeds {listed}`, then `python benchmarks/methods_compared.py {report} {report}`."
     )
 
 

@@ -10,6 +10,7 @@ from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.candidates import PADDING
 from clinical_symile.data.store import CohortStore
+from clinical_symile.errors import CannotScore
 from clinical_symile.evaluation.predictors.base import Request
 
 
@@ -72,8 +73,19 @@ class OraclePredictor:
         return self.oracle.score(request.rows, available, listed, target=request.task.target)
 
     def predict_proba(self, request: Request[Classification]) -> Float[np.ndarray, " sample"]:
-        """Return the probability of the outcome given what is available."""
+        """Return the probability of the outcome given what is available.
+
+        Raises:
+            CannotScore: the pattern hides modalities by the outcome itself. What is missing then
+                tells the outcome, which the oracle, who knows values alone, does not use.
+        """
         outcome = str(request.task.outcome)
+        if request.pattern.given == outcome:
+            raise CannotScore(
+                f"'{request.pattern.name}' hides modalities by {outcome}: what is missing tells the "
+                "outcome, so that a run can be better than the oracle, which knows values alone.",
+                code="CS-S021",
+            )
         return self.oracle.probability(request.rows, self._of_store(request), outcome=outcome)
 
     def _of_store(

@@ -34,20 +34,27 @@ def above_oracle_sentences(
         series: the runs.
     """
     labels = {one.run: one.label for one in series}
-    sentences = []
+    better: dict[tuple[str, str, str], list[Comparison]] = {}
     for row in differences:
-        task, metric = tasks[row.task], row.metric
-        heading = task_label(row.task, task)
-        if better_sign(row, task=task) > 0:
-            unit = " points" if is_percentage(metric) else ""
-            size = format_difference(row.difference, metric)
-            ends = format_difference_interval(row.low, row.high, metric)
-            sentences.append(
-                f"{labels[row.run]}, {heading[:1].lower()}{heading[1:]}, "
-                f"{pattern_label(row.missingness)}: {metric_label(metric)} differs from the "
-                f"oracle by {size}{unit} ({ends})."
-            )
+        if better_sign(row, task=tasks[row.task]) > 0:
+            better.setdefault((row.task, row.missingness, row.metric), []).append(row)
+    sentences = []
+    for (task, pattern, metric), rows in better.items():
+        heading = task_label(task, tasks[task])
+        where = f"{heading[:1].lower()}{heading[1:]}, {pattern_label(pattern)}"
+        differs = f"{where}: {metric_label(metric)} differs from the oracle by"
+        if len(rows) > _NAMED_METHODS:
+            least, *_, most = sorted(rows, key=lambda row: abs(row.difference))
+            sentences.append(f"{len(rows)} runs, {differs} {_size(least)} to {_size(most)}.")
+        else:
+            sentences += [f"{labels[row.run]}, {differs} {_size(row)}." for row in rows]
     return sentences
+
+
+def _size(row: Comparison) -> str:
+    unit = " points" if is_percentage(row.metric) else ""
+    ends = format_difference_interval(row.low, row.high, row.metric)
+    return f"{format_difference(row.difference, row.metric)}{unit} ({ends})"
 
 
 def code_difference_sentence(runs: Sequence[Mapping[str, Any]]) -> str | None:

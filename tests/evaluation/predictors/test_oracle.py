@@ -11,6 +11,7 @@ from clinical_symile.config.tasks.read import read_task
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.candidates import PADDING
 from clinical_symile.data.store import CohortStore
+from clinical_symile.errors import CannotScore
 from clinical_symile.evaluation.predictors.base import Request
 from clinical_symile.evaluation.predictors.oracle import GeneratingModel, OraclePredictor
 from clinical_symile.missingness.patterns import parse_pattern
@@ -83,3 +84,17 @@ def test_the_risk_is_the_models_probability_of_the_tasks_outcome(
     everything = np.ones((2, len(task.input_modalities)), dtype=bool)
     request = Request(task, ROWS, everything, COMPLETE)
     assert OraclePredictor(model, synthetic_store).predict_proba(request).tolist() == [0.3, 0.5]
+
+
+def test_a_pattern_that_hides_by_the_outcome_has_no_best_possible_risk(
+    model: _Recorded, catalog: Catalog, synthetic_store: CohortStore
+):
+    task = read_task(catalog, "classification/deterioration")
+    assert isinstance(task, Classification)
+    everything = np.ones((2, len(task.input_modalities)), dtype=bool)
+    oracle = OraclePredictor(model, synthetic_store)
+    request = Request(task, ROWS, everything, parse_pattern("mnar-deterioration-30"))
+    with pytest.raises(CannotScore, match="hides modalities by deterioration"):
+        oracle.predict_proba(request)
+    by_age = Request(task, ROWS, everything, parse_pattern("mar-age-30"))
+    assert oracle.predict_proba(by_age).tolist() == [0.3, 0.5]

@@ -20,6 +20,16 @@ def test_only_a_significant_excess_over_the_oracle_is_said():
     assert sentence.endswith("differs from the oracle by +20.0 points (+12.0 to +28.0).")
 
 
+def test_many_runs_above_the_oracle_are_one_sentence_with_the_least_and_the_most():
+    data = made_data()
+    row = replace(data.comparisons[0], run="clip-0", baseline="oracle", low=0.12, high=0.28)
+    leaks = [replace(row, difference=each / 100) for each in (20, 26, 15, 22, 18)]
+    (sentence,) = above_oracle_sentences(leaks, tasks=data.tasks, series=data.series)
+    assert sentence.startswith("5 runs, ")
+    assert sentence.endswith("by +15.0 points (+12.0 to +28.0) to +26.0 points (+12.0 to +28.0).")
+    assert len(above_oracle_sentences(leaks[:4], tasks=data.tasks, series=data.series)) == 4
+
+
 def test_a_method_with_one_seed_is_named():
     assert "Symile and CLIP were each trained once" in (seed_caveat(made_data().series) or "")
     assert seed_caveat(made_data(seeds=(0, 1)).series) is None
