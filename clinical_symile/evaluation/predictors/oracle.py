@@ -82,8 +82,8 @@ class OraclePredictor:
         outcome = str(request.task.outcome)
         if request.pattern.given == outcome:
             raise CannotScore(
-                f"'{request.pattern.name}' hides modalities by {outcome}: what is missing tells the "
-                "outcome, so that a run can be better than the oracle, which knows values alone.",
+                f"'{request.pattern.name}' hides modalities by {outcome}: what is missing tells "
+                "the outcome. A run can be better than the oracle, which knows values alone.",
                 code="CS-S021",
             )
         return self.oracle.probability(request.rows, self._of_store(request), outcome=outcome)
