@@ -1,5 +1,7 @@
 """Draw what a pattern hides within a modality: analytes, leads, a segment in time, a region.
 
+A marker is a small square at the lower edge of an image, on the side that tells an outcome.
+
 What is hidden takes the value that the adapter stores where nothing was recorded, before the
 measurement becomes an encoder's input. The adapter names the axes of a measurement and this value:
 see `modalities.base.Modality`.
@@ -19,17 +21,22 @@ from clinical_symile.data.withheld import WithheldBlocks, WithheldParts
 from clinical_symile.errors import CannotScore
 from clinical_symile.hashing import digest_of
 from clinical_symile.missingness.mechanisms import draw_hidden, normal_scores, uniforms
-from clinical_symile.missingness.patterns import Pattern
+from clinical_symile.missingness.patterns import SHIFTED_MARKER, Pattern
 
 _CHUNK_NUMBERS = 2**24  # read at a time
 # What has such a part, and the axes of a measurement that it needs.
-_NEEDS = {"leads": ("lead",), "segment": ("time",), "region": ("row", "column")}
+_MARKERS = ("marker", SHIFTED_MARKER)
+_IMAGE = ("row", "column")
+_NEEDS = {"leads": ("lead",), "segment": ("time",), "region": _IMAGE}
+_NEEDS |= dict.fromkeys(_MARKERS, _IMAGE)
 _EXPECTED = {"leads": "an ECG", "segment": "a signal such as an ECG", "region": "an image"}
+_EXPECTED |= dict.fromkeys(_MARKERS, "an image")
+_MARKER_EDGE = 1 / 8  # of the image's edges
 
 
 @dataclass(frozen=True, repr=False)
 class BlockMask:
-    """The block of each measurement that a pattern hides: a segment in time or a region.
+    """The block of each measurement that a pattern hides: a segment, a region or a marker.
 
     Attributes:
         pattern: the name of the pattern.
@@ -92,6 +99,10 @@ def draw_parts(pattern: Pattern, store: CohortStore, *, split: str, seed: int) -
         _require_axes(pattern, store)
     if pattern.part in ("segment", "region"):
         return _draw_blocks(pattern, store, rows, samples, seed=seed)
+    if pattern.part in _MARKERS:
+        is_tied = pattern.part != SHIFTED_MARKER or split != "held_out"
+        tie = pattern.rate if is_tied else 0.0
+        return _draw_markers(pattern, store, rows, samples, tie=tie, seed=seed)
     if pattern.part == "leads":
         recorded = _recorded_leads(store, pattern.within)[rows]
         own = None
@@ -161,6 +172,7 @@ def _require_axes(pattern: Pattern, store: CohortStore) -> None:
 def _words(pattern: Pattern) -> str:
     """Return what a pattern hides in words."""
     named = {"segment": "a segment in time", "region": "a region of an image"}
+    named |= dict.fromkeys(_MARKERS, "a square of an image")
     return named.get(pattern.part, pattern.part)
 
 
@@ -186,6 +198,49 @@ def _draw_blocks(
     draws = uniforms(seed, samples, [f"{pattern.within}@{axis}" for axis in axes])
     starts = np.floor(draws * (np.array(shape) + 1 - np.array(size))).astype(np.int64)
     return BlockMask(pattern.name, pattern.within, samples, rows, starts, size, shape)
+
+
+def _draw_markers(
+    pattern: Pattern,
+    store: CohortStore,
+    rows: Int[np.ndarray, " sample"],
+    samples: tuple[str, ...],
+    *,
+    tie: float,
+    seed: int,
+) -> BlockMask:
+    """Draw the side of each sample's marker: the outcome's with probability (1 + tie) / 2.
+
+    The right side stands for a positive outcome. Without a tie, and where the outcome is unknown,
+    both sides are equally likely. A larger tie keeps every marker that was on the outcome's side.
+
+    Raises:
+        CannotScore: the store does not have the outcome.
+    """
+    if pattern.given not in store.outcomes:
+        raise CannotScore(
+            f"'{pattern.name}' depends on '{pattern.given}', which is no outcome of cohort "
+            f"'{store.cohort}'; it has {', '.join(store.outcomes) or 'none'}. Name one of these, "
+            "or leave the pattern out.",
+            code="CS-S013",
+        )
+    label = store.outcome(pattern.given)[rows]
+    draws = uniforms(seed, samples, [f"{pattern.within}@marker"])[:, 0]
+    follows = draws < np.where(np.isnan(label), 0.5, (1 + tie) / 2)
+    is_right = follows == (np.isnan(label) | (label == 1))
+    height, width = store.array(pattern.within).shape[-2:]
+    size = tuple(max(1, round(length * _MARKER_EDGE)) for length in (height, width))
+    sides = [round(width * place - size[1] / 2) for place in (0.25, 0.75)]
+    starts = np.stack([np.full(len(rows), height - size[0]), np.take(sides, is_right * 1)], axis=1)
+    return BlockMask(
+        pattern.name,
+        pattern.within,
+        samples,
+        rows,
+        starts.astype(np.int64).clip(min=0),
+        size,
+        (height, width),
+    )
 
 
 def _panel(pattern: Pattern, store: CohortStore) -> Float[np.ndarray, "sample analyte"]:

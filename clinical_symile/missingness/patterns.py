@@ -3,10 +3,10 @@
 `PATTERN_FORMS` has every form; the table of examples is in docs/explanation/missingness.md, and a
 test parses it.
 
-Modalities are hidden independently of one another, given what the mechanism depends on, unless the
-pattern says otherwise. A sample may lose all modalities. Two words name several patterns: `every`
-all 2^M - 1 fixed patterns of M modalities, `grid` these with `mcar` and `mnar` at three rates and
-`site`. `mechanisms.py` and `data/masks.py` draw what is random.
+Modalities are hidden independently, given what the mechanism depends on, unless the pattern says
+otherwise. A sample may lose all. Two words name several patterns: `every` all 2^M - 1 fixed ones of
+M modalities, `grid` these with `mcar` and `mnar` at three rates and `site`. `mechanisms.py` and
+`data/masks.py` draw what is random.
 """
 
 import re
@@ -22,8 +22,7 @@ from jaxtyping import Bool, Float
 from clinical_symile.errors import DefinitionError
 from clinical_symile.registry.names import is_name
 
-# Every form of a pattern, with a sentence for `list missingness`. <rates> is one percentage, such
-# as 30, or one for each modality, such as ecg-50-labs-20.
+# For `list missingness`. <rates> is one percentage, or one for each modality: ecg-50-labs-20.
 PATTERN_FORMS = {
     "observed": "all samples with the target present; a query has what was recorded",
     "complete": "samples with every modality of the task; a query has all of them",
@@ -42,6 +41,8 @@ PATTERN_FORMS = {
     "<modality>-leads-<mechanism>": "leads that come off, by mcar, mar or mnar: ecg-leads-mcar-30",
     "<modality>-segment-<seconds>s": "so many seconds in a row are lost: ecg-segment-3s",
     "<modality>-region-<percent>": "a square of so much of the image is covered: cxr-region-25",
+    "<modality>-marker-<outcome>-<percent>": "a square whose side tells the outcome so surely",
+    "<modality>-marker-shift-<outcome>-<percent>": "the same; held-out sides tell nothing",
 }
 PATTERN_GROUPS = {
     "every": "all 2^M - 1 patterns of complete, without and only",
@@ -52,7 +53,8 @@ GRID_RATES = (10, 30, 50)
 DRAWN_FORMS = ("mcar", "mar", "mnar", "site", "mask")
 _MECHANISMS = DRAWN_FORMS[:3]
 # What a pattern within a modality may hide besides the values of a panel.
-SENSOR_PARTS = ("leads", "segment", "region")
+SENSOR_PARTS = ("leads", "segment", "region", "marker")
+SHIFTED_MARKER = "marker-shift"
 _WORDS = ("observed", "complete", "without", "only", "corr", *DRAWN_FORMS, *SENSOR_PARTS)
 _SECONDS = re.compile(r"([0-9]+(?:\.[0-9]+)?)s", re.ASCII)
 
@@ -72,10 +74,11 @@ class Pattern:
         rates: modalities and their own rates; other modalities are never hidden.
         correlation: the correlation of the hiding of any two modalities.
         at_least_one: True if every sample keeps a modality.
-        given: the column, outcome or table that the mechanism depends on; may be empty.
+        given: the column, outcome or table that the pattern depends on; may be empty.
         within: the modality whose parts are hidden, instead of modalities; may be empty.
         part: what is hidden within it: one of `SENSOR_PARTS`, or empty for the values of a panel.
             A segment or a region lies at a place drawn uniformly; `rate` is its share of an image.
+            A marker's `rate` is its tie to the outcome; held-out ones of `marker-shift` have none.
         seconds: the length of a segment.
     """
 
@@ -221,6 +224,13 @@ def _parse(name: str) -> Pattern | None:
 def _parse_within(name: str, words: Sequence[str]) -> Pattern | None:
     """Parse what follows a modality, such as `leads-mcar-30`; return None if it does not fit."""
     part, values = (words[0], words[1:]) if words[0] in SENSOR_PARTS else ("", words)
+    if part == "marker":
+        if len(values) == 3 and values[0] == "shift":
+            part, values = SHIFTED_MARKER, values[1:]
+        if len(values) != 2 or not values[0] or not _is_percent(values[1], least=0):
+            return None
+        given, tie = values[0], int(values[1]) / 100
+        return Pattern(name, mechanism="mnar", part=part, rate=tie, given=given)
     if part in ("segment", "region"):
         seconds = _SECONDS.fullmatch(values[0]) if len(values) == 1 else None
         if part == "segment" and seconds and float(seconds[1]):

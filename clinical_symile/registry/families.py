@@ -326,6 +326,8 @@ SECTIONS = Family(
         "robustness": "clinical_symile.reporting.sections.robustness:ROBUSTNESS",
         "selective": "clinical_symile.reporting.sections.reliability:SELECTIVE",
         "settings": "clinical_symile.reporting.sections.settings:SETTINGS",
+        "shift": "clinical_symile.reporting.sections.marker_shift:SHIFT",
+        "shift_findings": "clinical_symile.reporting.first_screen:SHIFT_FINDINGS",
         "subgroups": "clinical_symile.reporting.sections.subgroups:SUBGROUPS",
         "training": "clinical_symile.reporting.sections.training_curves:TRAINING",
         "third_order": "clinical_symile.reporting.sections.third_order:THIRD_ORDER",

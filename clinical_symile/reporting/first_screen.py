@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from clinical_symile.missingness.patterns import SHIFTED_MARKER
 from clinical_symile.reporting.cohort_counts import subjects_sentence
 from clinical_symile.reporting.figures.picture import Legend
 from clinical_symile.reporting.result_lookup import ResultTable, Series, TaskTables
@@ -18,6 +19,7 @@ from clinical_symile.reporting.sections.best_method import (
     best_methods,
     training_costs,
 )
+from clinical_symile.reporting.sections.marker_shift import shift_sentences
 from clinical_symile.reporting.sections.missingness import degradation_panels
 from clinical_symile.reporting.sections.modality_mismatch import (
     mismatch_matrices,
@@ -241,6 +243,31 @@ def draw_pairing_findings(
     return _first_screen(found[:MOST_ANSWERS], found[MOST_ANSWERS:], panel, facts, legend)
 
 
+def draw_shift_findings(
+    *,
+    losses: Sequence[Comparison],
+    scores: ResultTable,
+    decisions: Sequence[Decision],
+    tasks: TaskTables,
+    series: Sequence[Series],
+    trained: Sequence[Series],
+    runs: Sequence[Mapping[str, Any]],
+    baselines: Mapping[str, str],
+    results: Sequence[Result],
+    cohort: Mapping[str, Any],
+    has_oracle: bool,
+    notes: Sequence[str] = (),
+) -> Content:
+    """Answer what is lost where a marker follows the outcome in training alone."""
+    found = shift_sentences(scores, losses, decisions, tasks=tasks, trained=trained)
+    panels = degradation_panels(scores, tasks=tasks, series=trained)
+    panel = next(
+        (one for one in panels if one.picture and SHIFTED_MARKER in one.picture.name), None
+    )
+    facts = ReportFacts(series, runs, results, cohort, has_oracle, baselines, notes)
+    return _first_screen(found[:MOST_ANSWERS], found[MOST_ANSWERS:], panel, facts)
+
+
 def _first_screen(
     answers: Sequence[str],
     details: Sequence[str],
@@ -337,6 +364,15 @@ PAIRING_FINDINGS = Section(
     "sections/sentences.j2",
     display_name="whole and mismatched samples, in sentences",
     description="States what fewer whole samples and mismatched ones cost each method.",
+)
+
+SHIFT_FINDINGS = Section(
+    "shift_findings",
+    ("losses", *_NEEDS),
+    draw_shift_findings,
+    "sections/sentences.j2",
+    display_name="shift of a marker, in sentences",
+    description="States what is lost where a marker follows the outcome in training alone.",
 )
 
 RETAINED = Section(

@@ -13,7 +13,7 @@ from clinical_symile.tracking.results import Result
 from clinical_symile.tracking.rounding import sizes_in_words
 
 _TRAINED_WITH = {"mcar": "missing", "mnar": "missing by value"}
-_TRAINED_WITH |= {"paired": "whole", "mismatched": "mismatched"}
+_TRAINED_WITH |= {"marker": "tied marker", "paired": "whole", "mismatched": "mismatched"}
 
 TaskTables = Mapping[str, Mapping[str, Any]]  # definitions of tasks as tables, by name
 DIAGNOSTIC = "diagnostic"  # the kind of task whose results describe a model, see `ReportData`
@@ -140,7 +140,7 @@ def method_series(runs: Sequence[Mapping[str, Any]], names: Iterable[str]) -> li
 
 def _task_label(task: str) -> str:
     """Return a pretraining task's label: `pretraining/missingness/masked_cube` is masked cube."""
-    label = re.sub(r"^pretraining/(missingness/|pairs/|robustness/)?", "", task)
+    label = re.sub(r"^pretraining/((missingness|pairs|robustness|shift)/)?", "", task)
     for mechanism, how in _TRAINED_WITH.items():
         label = re.sub(rf"_{mechanism}_(\d+)$", rf" on \1 % {how}", label)
     return label.replace("_", " ")

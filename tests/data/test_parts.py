@@ -238,3 +238,72 @@ def test_withheld_parts_are_read_as_if_they_had_not_been_measured(panels):
     for place in range(len(PARTS)):
         assert len(np.unique(percentiles[~mask.available[:200, place], place])) == 1
     np.testing.assert_array_equal(store.inputs("ecg", rows), panels.inputs("ecg", rows))
+
+
+@pytest.fixture(scope="module")
+def labelled(signals: ToyStore) -> ToyStore:
+    """The signals with an outcome, unknown of every fifth; half of the samples are held out."""
+    label = np.where(np.arange(SAMPLES) % 5 == 0, np.nan, np.arange(SAMPLES) // 2 % 2)
+    split = np.where(np.arange(SAMPLES) % 2 == 0, "train", "held_out")
+    return replace(signals, samples=signals.samples.assign(outcome_died=label, split=split))
+
+
+def sides(name: str, store: CohortStore, *, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """The outcome of each sample, and True where the marker is on the right."""
+    mask = draw_parts(parse_pattern(name), store, split=split, seed=0)
+    assert isinstance(mask, BlockMask)
+    assert (mask.size, set(mask.starts[:, 0])) == ((4, 4), {EDGE - 4})
+    assert set(mask.starts[:, 1]) == {6, 20}  # around a quarter and three quarters of 30
+    return store.outcome("died")[mask.rows], mask.starts[:, 1] == 20
+
+
+@pytest.mark.parametrize("tie", [0, 60, 99])
+@pytest.mark.parametrize("split", ["train", "held_out"])
+def test_the_side_of_a_marker_follows_the_outcome_as_often_as_its_tie_says(tie, split, labelled):
+    for word in ("marker", "marker-shift"):
+        label, is_right = sides(f"cxr-{word}-died-{tie}", labelled, split=split)
+        reached = tie / 100 if word == "marker" or split == "train" else 0.0
+        known = ~np.isnan(label)
+        expected = (1 + reached) / 2
+        follows = ((label == 1) == is_right)[known].mean()
+        error = sqrt(expected * (1 - expected) / known.sum())
+        assert follows == pytest.approx(expected, abs=4 * error)
+        assert is_right[~known].mean() == pytest.approx(0.5, abs=4 * sqrt(0.25 / (~known).sum()))
+
+
+def test_a_larger_tie_keeps_every_marker_that_followed_the_outcome(labelled):
+    label, *_ = sides("cxr-marker-died-0", labelled, split="train")
+    follows = [
+        ((label == 1) == sides(f"cxr-marker-died-{tie}", labelled, split="train")[1])
+        & ~np.isnan(label)
+        for tie in (0, 40, 90)
+    ]
+    assert not (follows[0] & ~follows[1]).any()
+    assert not (follows[1] & ~follows[2]).any()
+    assert follows[0].sum() < follows[1].sum() < follows[2].sum()
+
+
+def test_held_out_markers_of_a_shift_are_those_without_a_tie(labelled):
+    shifted, fair = (
+        sides(f"cxr-{word}", labelled, split="held_out")[1]
+        for word in ("marker-shift-died-90", "marker-died-0")
+    )
+    np.testing.assert_array_equal(shifted, fair)
+
+
+def test_a_marker_reads_as_black_and_hides_nothing_else(labelled):
+    gone = hidden_numbers("cxr-marker-died-50", labelled)[:, 0]
+    assert (gone.sum(axis=(1, 2)) == 16).all()
+    assert not gone[:, : EDGE - 4].any()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("cxr-marker-fever-50", "'fever', which is no outcome of cohort 'signals'; it has died"),
+        ("ecg-marker-died-50", "hides a square of an image; ecg has measurements with the axes"),
+    ],
+)
+def test_a_marker_needs_an_outcome_of_the_cohort_and_an_image(name, message, labelled):
+    with pytest.raises(CannotScore, match=message):
+        drawn(name, labelled)

@@ -401,5 +401,19 @@ def of_pairs(data: ReportData) -> ReportData:
     return replace(data, runs=runs)
 
 
+def of_markers(data: ReportData) -> ReportData:
+    """The same where other patterns are those of a marker that ends, with the losses under it."""
+    names = {"complete": "complete", "without-ecg": "cxr-marker-shift-deterioration-0"}
+    names["mcar-30"] = "cxr-marker-shift-deterioration-90"
+    rows = [row for row in data.results if row.missingness in names]
+    results = [replace(row, missingness=names[row.missingness]) for row in rows]
+    template = made_comparison("", "", names["mcar-30"], -0.2)
+    lost = [
+        replace(template, run=run["name"], baseline=run["name"], task=OUTCOME, metric="auroc")
+        for run in data.runs
+    ]
+    return replace(data, results=results, losses=lost)
+
+
 def real_cohort() -> dict[str, Any]:
     return made_cohort(access="credentialed", generator=None)

@@ -24,6 +24,7 @@ from clinical_symile.training.train import train
 from tests.helpers.synthetic import mlp_task
 
 FAST, OTHERS = ("ecg-leads-mcar-50",), ("labs-mcar-50", "ecg-segment-3s", "cxr-region-25")
+OTHERS += ("cxr-marker-shift-deterioration-90",)
 
 
 def with_other_numbers(store: CohortStore, name: str) -> CohortStore:

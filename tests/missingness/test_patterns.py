@@ -152,6 +152,19 @@ def test_rates_correlation_and_rule_are_parsed(name, expected):
         ("ecg-segment-3s", {"within": "ecg", "part": "segment", "seconds": 3.0}),
         ("ecg-segment-0.25s", {"within": "ecg", "part": "segment", "seconds": 0.25}),
         ("cxr-region-25", {"within": "cxr", "part": "region", "rate": 0.25}),
+        (
+            "cxr-marker-died-90",
+            {"within": "cxr", "part": "marker", "mechanism": "mnar", "given": "died", "rate": 0.9},
+        ),
+        (
+            "cxr-marker-shift-died-0",
+            {"within": "cxr", "part": "marker-shift", "mechanism": "mnar", "given": "died"},
+        ),
+        (
+            "cxr-marker-shift-5",
+            {"within": "cxr", "part": "marker", "mechanism": "mnar", "given": "shift"}
+            | {"rate": 0.05},
+        ),
     ],
 )
 def test_what_sensors_lose_is_parsed(name, expected):
@@ -199,6 +212,11 @@ def test_modalities_without_a_rate_of_their_own_are_never_hidden():
         "cxr-region-2.5",
         "cxr-region-25-10",
         "cxr-region-mcar-25",
+        "cxr-marker-25",
+        "cxr-marker-died-100",
+        "cxr-marker-died-25-10",
+        "cxr-marker--25",
+        "cxr-marker-mcar-died-25",
         "leads-30",
     ],
 )
@@ -233,6 +251,7 @@ def test_rates_and_correlations_that_cannot_be_reached_are_refused_with_the_rang
         ("labs-mcr-50", "did you mean 'labs-mcar-50'"),
         ("ecg-lead-mcar-30", "did you mean 'ecg-leads-mcar-30'"),
         ("ecg-segmnt-3s", "did you mean 'ecg-segment-3s'"),
+        ("cxr-marcker-died-25", "did you mean 'cxr-marker-died-25'"),
         ("cxr-regoin-25", "did you mean 'cxr-region-25'"),
         ("ecg-segment-3", "seconds above 0"),
         ("mcar", "did you mean 'mcar-<rates>'"),

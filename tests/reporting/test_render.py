@@ -37,6 +37,7 @@ from tests.helpers.report_data import (
     made_gallery,
     made_history,
     made_run,
+    of_markers,
     of_pairs,
     of_sets,
     of_ways,
@@ -718,15 +719,17 @@ def test_nothing_overflows_and_nothing_is_complained_of_in_a_browser(
         "paired",
         "robustness",
         "sensors",
+        "shift",
     ],
 )
 def test_every_report_of_runs_has_a_first_screen(tmp_path: Path, report: str):
     others = {path.parent.name for path in REPORTS.glob("*/report.toml")} - {"cohort_card"}
-    tested = {"benchmark", "missingness", "objectives", "paired", "robustness", "sensors"}
+    tested = {"benchmark", "missingness", "objectives", "paired", "robustness", "sensors", "shift"}
     assert others == tested, "a report without a test"
     data = with_all_that_is_told(with_all_there_is())
     data = of_pairs(data) if report == "paired" else of_ways(data)
-    data = of_sets(data) if report == "robustness" else data
+    change = {"robustness": of_sets, "shift": of_markers}.get(report)
+    data = change(data) if change else data
     render(REPORTS / report / "report.toml", data=data, out=tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     first = page.partition('<section class="answer"')[2].partition("</section>")[0]

@@ -20,6 +20,8 @@ PART_AXES = {
     "leads": "% of leads missing",
     "segment": "seconds of the signal missing",
     "region": "% of the image covered",
+    "marker": "% by which a marker follows the outcome",
+    "marker-shift": "% by which a marker follows the outcome in training",
 }
 
 

@@ -200,7 +200,7 @@ def degradation_panels(
                 f" ({part_words(list(curve.patterns.values())[-1])})",
                 curve.name,
                 PART_AXES[curve.part],
-                f"{curve.unit} missing",
+                f"{curve.unit} {'tied' if curve.part.startswith('marker') else 'missing'}",
                 curve.patterns,
             )
             for curve in part_curves(scores.patterns(name))

@@ -125,6 +125,8 @@ def _mechanism_label(pattern: Pattern) -> str:
     """Return the display name of a pattern that draws what it hides: rates, then dependence."""
     each = [f"{modality_label(name)} {100 * rate:.0f} %" for name, rate in pattern.rates]
     share = join_words(each) if each else f"{100 * pattern.rate:.0f} %"
+    if pattern.part.startswith("marker"):
+        return f"{part_words(pattern.name)}: {100 * pattern.rate:.0f} %"
     if pattern.part in ("segment", "region"):
         of = f"{share} of the image covered"
         lost = f"{pattern.seconds:g} s in a row lost" if pattern.seconds else of
@@ -146,6 +148,9 @@ def part_words(name: str) -> str:
     """
     pattern = parse_pattern(name)
     words = {"segment": "a segment lost", "region": "a region covered"}.get(pattern.part)
+    if pattern.part.startswith("marker"):
+        where = "" if pattern.part == "marker" else ", in training alone"
+        words = f"a marker tied to {outcome_label(pattern.given)}{where}"
     how = f"{pattern.part or 'values'} {_how_missing(pattern)}"
     return f"{modality_label(pattern.within)}: {words or how}"
 

@@ -35,6 +35,7 @@ from clinical_symile.reporting.text.labels import (
         ("ecg-leads-mar-age-30", "ECG: 30 % of leads missing, more often by age"),
         ("ecg-segment-2.5s", "ECG: 2.5 s in a row lost"),
         ("cxr-region-25", "chest X-ray: 25 % of the image covered"),
+        ("cxr-marker-died-90", "chest X-ray: a marker tied to died: 90 %"),
     ],
 )
 def test_a_pattern_has_a_label(name: str, label: str):
@@ -48,6 +49,10 @@ def test_a_pattern_has_a_label(name: str, label: str):
         ("ecg-leads-mcar-30", "ECG: leads missing at random"),
         ("ecg-segment-3s", "ECG: a segment lost"),
         ("cxr-region-25", "chest X-ray: a region covered"),
+        (
+            "cxr-marker-shift-died-90",
+            "chest X-ray: a marker tied to died, in training alone",
+        ),
     ],
 )
 def test_a_curve_within_a_modality_has_words(name: str, words: str):

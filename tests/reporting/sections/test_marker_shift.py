@@ -1,0 +1,119 @@
+"""What the sentences and the table say of a marker whose tie ends, on made results."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from clinical_symile.reporting.first_screen import SHIFT_FINDINGS
+from clinical_symile.reporting.report_data import ReportData
+from clinical_symile.reporting.sections.marker_shift import (
+    SHIFT,
+    draw_shift,
+    shift_sentences,
+)
+from clinical_symile.tracking.results import Comparison
+from tests.helpers.report_data import OUTCOME, made_comparison, made_data
+
+SHIFTED, KEPT = "cxr-marker-shift-deterioration", "cxr-marker-deterioration"
+LEVELS = {
+    "complete": 0.80,
+    f"{SHIFTED}-0": 0.79,
+    f"{SHIFTED}-90": 0.60,
+    f"{KEPT}-0": 0.79,
+    f"{KEPT}-90": 0.95,
+}
+
+
+def _data(
+    *comparisons: Comparison, losses: tuple[Comparison, ...] = (), seeds: tuple[int, ...] = (0,)
+) -> ReportData:
+    data = made_data(tasks=(OUTCOME,), seeds=seeds)
+    results = [
+        replace(row, missingness=pattern, value=value, low=value - 0.03, high=value + 0.03)
+        for row in data.results
+        if (row.metric, row.missingness) == ("auroc", "complete") and row.run != "oracle"
+        for pattern, value in LEVELS.items()
+    ]
+    return replace(data, results=results, comparisons=comparisons, losses=losses)
+
+
+def _loss(run: str, tie: int, difference: float, p_holm: float = 0.001) -> Comparison:
+    made = made_comparison(run, run, f"{SHIFTED}-{tie}", difference, p_holm)
+    return replace(made, task=OUTCOME, metric="auroc", against="complete")
+
+
+def _sentences(data: ReportData) -> list[str]:
+    found = shift_sentences(
+        data.scores, data.losses, data.decisions, tasks=data.tasks, trained=data.trained
+    )
+    return [one.replace("\N{NO-BREAK SPACE}", " ") for one in found]
+
+
+def test_a_sentence_names_the_methods_that_lose_and_those_of_which_no_loss_is_shown() -> None:
+    losses = (_loss("symile-0", 90, -0.2), _loss("clip-0", 90, -0.01, 0.4))
+    first, *_ = _sentences(_data(losses=losses))
+    assert "where a marker follows the outcome by 90 % in training and not at all" in first
+    assert "significantly less AUROC: Symile by 0.200 (0.180 to 0.220); of CLIP, " in first
+    assert first.endswith("of CLIP, these data show no loss.")
+
+
+@pytest.mark.parametrize(
+    ("p_holm", "words"),
+    [(0.5, "costs none of the 2 methods anything"), (0.001, "costs by itself: Symile by 0.030")],
+)
+def test_the_marker_without_a_tie_is_a_control(p_holm: float, words: str) -> None:
+    losses = [_loss("symile-0", 90, -0.2), _loss("clip-0", 90, -0.2)]
+    losses += [_loss("symile-0", 0, -0.03, p_holm), _loss("clip-0", 0, 0.0, 1.0)]
+    _, control, *_ = _sentences(_data(losses=tuple(losses)))
+    assert control.startswith("A marker that tells nothing, neither in training nor after it, ")
+    assert words in control
+
+
+def test_a_gain_is_no_loss_and_every_seed_must_lose() -> None:
+    losses = (_loss("symile-0", 90, -0.2), _loss("symile-1", 90, -0.2))
+    losses += (_loss("clip-0", 90, -0.2), _loss("clip-1", 90, 0.2))
+    first, *_ = _sentences(_data(losses=losses, seeds=(0, 1)))
+    assert "Symile with each of 2 seeds; of CLIP, these data show no loss." in first
+
+
+@pytest.mark.parametrize(
+    ("p_holm", "words"),
+    [(0.001, "Symile is better than CLIP by 0.100 (0.080 to 0.120); 1 of 1"), (0.3, "do not tell")],
+)
+def test_the_methods_are_compared_under_the_strongest_shift(p_holm: float, words: str) -> None:
+    row = made_comparison("symile-0", "clip-0", f"{SHIFTED}-90", 0.1, p_holm)
+    row = replace(row, task=OUTCOME, metric="auroc")
+    losses = (_loss("symile-0", 90, -0.2), _loss("clip-0", 90, -0.3))
+    assert words in _sentences(_data(row, losses=losses))[-1]
+
+
+def test_the_table_has_each_tie_kept_and_lost() -> None:
+    data = _data(losses=(_loss("symile-0", 90, -0.2),))
+    needs = {name: getattr(data, name) for name in SHIFT.needs}
+    content = draw_shift(**needs)
+    assert content is not None
+    (panel,) = content.panels
+    rows = {row[0].replace("\N{NO-BREAK SPACE}", " "): list(row[1:]) for row in panel.body}
+    assert list(rows) == [f"{name}, {tie} % tied" for name in ("Symile", "CLIP") for tie in (0, 90)]
+    values = [cell.partition(" ")[0] for cell in rows["Symile, 90 % tied"][:3]]
+    assert values == ["0.800", "0.950", "0.600"]
+    assert rows["Symile, 90 % tied"][3].endswith("0.200")
+    assert set(rows["CLIP, 90 % tied"][3:]) == {"\N{EN DASH}"}
+
+
+def test_the_figure_is_the_curve_of_the_shift_and_not_that_of_the_kept_tie() -> None:
+    data = _data(losses=(_loss("symile-0", 90, -0.2),))
+    needs: dict[str, Any] = {name: getattr(data, name) for name in SHIFT_FINDINGS.needs}
+    content = SHIFT_FINDINGS.draw(**needs)
+    assert content is not None
+    (panel,) = content.panels
+    assert panel.head == ["run", "0 % tied", "90 % tied"]
+    assert "in training alone" in panel.title
+    assert "Symile by 0.200" in content.values["sentences"][0]
+
+
+def test_without_such_a_marker_there_is_no_section_and_no_sentence() -> None:
+    data = made_data()
+    assert draw_shift(**{name: getattr(data, name) for name in SHIFT.needs}) is None
+    assert _sentences(data) == []
