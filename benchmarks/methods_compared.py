@@ -100,7 +100,7 @@ def intervals(data: ReportData) -> Mapping[tuple[str, str, str], Interval]:
             row.value, row.low, row.high
         )
         for row in data.results
-        if row.metric == primary[row.task]
+        if row.metric == primary[row.task] and row.low is not None and row.high is not None
     }
     for row in data.seeds:
         if row.metric == primary[row.task]:

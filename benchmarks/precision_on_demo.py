@@ -47,7 +47,10 @@ def page(plain: ReportData, auto: ReportData) -> str:
     ]
     if before.keys() != after.keys():
         raise SystemExit("the two benchmarks have other runs, tasks or patterns")
-    apart = sum(not (before[key].low <= after[key].value <= before[key].high) for key in before)
+    apart = sum(
+        row.low is None or row.high is None or not row.low <= after[key].value <= row.high
+        for key, row in before.items()
+    )
     answers, others = decided(plain), decided(auto)
     kinds = {"same": 0, "decided by one": 0, "opposite": 0}
     for key, better in answers.items():

@@ -104,7 +104,7 @@ def test_a_page_names_only_files_of_the_repository_that_exist(page: str):
 @pytest.mark.parametrize("page", [*GENERATED, *(page for page in WRITTEN if "/" in page)])
 def test_a_page_links_only_files_that_exist(page: str):
     place = page if page in WRITTEN else f"docs/{page}"
-    text = re.sub(r"(?s)```.*?```|`[^`\n]*`", "", GENERATED.get(page, WRITTEN.get(page)))
+    text = re.sub(r"(?s)```.*?```|`[^`\n]*`", "", {**WRITTEN, **GENERATED}[page])
     for link in re.findall(r"\]\(([^)\s#:]+)(?:#[^)\s]*)?\)", text):
         target = posixpath.normpath(posixpath.join(posixpath.dirname(place), link))
         readme = ROOT / target / "README.md"
