@@ -52,8 +52,8 @@ def list_reports(*, catalog: Paths = ()) -> dict[str, str]:
         catalog: folders with definitions of your own.
 
     Examples:
-        >>> sorted(cs.list_reports())
-        ['benchmark', 'cohort_card', 'missingness', 'objectives', 'sensors']
+        >>> "missingness" in cs.list_reports()
+        True
     """
     reports = open_definitions(catalog).reports
     return {name: read_requirements(path).description for name, path in reports.items()}

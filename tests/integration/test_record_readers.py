@@ -39,6 +39,7 @@ OTHERS = {
     "data.wizard.profile": "raw tables",
     "modalities._array_io": "recordings",
     "modalities._lab_panel": "the panel of a cohort's definition",
+    "modalities.lab_events": "recordings, one cell each",
     "modalities.waveform_files.array_file": "recordings",
     "modalities._vector_table": "recordings",
     "models.encoders.transformers": "the configuration of the user's model",

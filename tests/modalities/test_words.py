@@ -8,6 +8,7 @@ SOURCES = [
     *(ROOT / "clinical_symile/modalities").rglob("*.py"),
     ROOT / "clinical_symile/data/ingest/decode.py",
 ]
+TABLES = ("labs", "lab_events")
 
 
 def spoken(call: str) -> set[str]:
@@ -28,6 +29,12 @@ def notes_of_files() -> set[str]:
     return {word for text in texts for word in re.findall(pattern, text)}
 
 
+def notes_of_tables() -> set[str]:
+    """The words that readers of a table's cells collect as notes."""
+    texts = [(ROOT / f"clinical_symile/modalities/{name}.py").read_text() for name in TABLES]
+    return {word for text in texts for word in re.findall(r'notes\["([a-z-]+)"\]', text)}
+
+
 def told(heading: str) -> set[str]:
     """The words in the first column of a section's table."""
     text = (ROOT / "docs/reference/recordings.md").read_text()
@@ -43,7 +50,6 @@ def test_every_reason_of_refusal_is_told() -> None:
 
 
 def test_every_note_is_told() -> None:
-    labs = (ROOT / "clinical_symile/modalities/labs.py").read_text()
-    notes = spoken("note") | notes_of_files() | set(re.findall(r'notes\["([a-z-]+)"\]', labs))
+    notes = spoken("note") | notes_of_files() | notes_of_tables()
     assert {"cropped", "inverted"} <= notes
     assert told("Notes") == notes

@@ -73,15 +73,20 @@ def test_tokens_are_projected_from_every_set_of_others_and_the_target_has_no_gra
     assert handler.extra_losses(z, alone, norms) == {}
 
 
-@pytest.mark.parametrize("way", ["projected", "proxies"])
-def test_encoders_without_tokens_are_refused_by_name(
-    catalog: Catalog, synthetic_store: CohortStore, way: str
+@pytest.mark.parametrize(
+    ("way", "said"),
+    [
+        ("projected", "encoders.ecg is a FrozenEncoder, which gives no tokens"),
+        ("proxies", "encoders.ecg is frozen or has an adapter; expected neither"),
+    ],
+)
+def test_encoders_that_cannot_give_or_learn_tokens_are_refused_by_name(
+    catalog: Catalog, synthetic_store: CohortStore, way: str, said: str
 ):
     task = tiny(
         catalog, "pretraining/symile", f"missing_modality={way}", "encoders.ecg.frozen=true"
     )
-    match = rf"missing_modality '{way}': encoders\.ecg is a FrozenEncoder, which gives no tokens"
-    with pytest.raises(DefinitionError, match=match):
+    with pytest.raises(DefinitionError, match=f"missing_modality '{way}': {said}"):
         build_learner(task, synthetic_store, seed=0)
 
 
