@@ -11,18 +11,21 @@ from torch import Tensor
 
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import parse_task
-from clinical_symile.data.external.training_inputs import write_inputs
+from clinical_symile.data.external.training_inputs import INPUTS_FILE, write_inputs
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.files import lock_folder
 from clinical_symile.hashing import file_sha256
 from clinical_symile.registry.run_names import check_run_name
-from clinical_symile.tracking.checksums import check_folder
+from clinical_symile.tracking.checksums import CHECKSUMS_FILE, check_folder
 from clinical_symile.tracking.provenance import now
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.checkpoint import load_weights, save_weights
 from clinical_symile.training.learner import build_learner
 from clinical_symile.training.run_record import new_record
+
+# What a folder holds if writing it was cut short: it is written again.
+_WRITTEN_FIRST = {"model.safetensors", INPUTS_FILE, CHECKSUMS_FILE}
 
 
 def interpolate_weights(before: Tensor, after: Tensor, alpha: float) -> Tensor:
@@ -73,13 +76,6 @@ def write_interpolated_run(
         f"{name}_sha256": file_sha256(one.weights)
         for name, one in (("first", first), ("second", second))
     }
-    if run.path.exists():
-        if run.is_finished and run.metadata.get("interpolated") == sources:
-            return run
-        raise DataError(
-            f"{run.path}: holds another run. Give another --out or --name, or remove it.",
-            code="CS-R002",
-        )
     metadata = second.metadata
     task = parse_task(metadata["definition"], name=metadata["task"], where=str(second.path))
     assert isinstance(task, Pretraining)
@@ -92,6 +88,13 @@ def write_interpolated_run(
         "finished": now(),
     }
     with lock_folder(run.path):
+        if run.is_finished and run.metadata.get("interpolated") == sources:
+            return run
+        if run.path.exists() and not {one.name for one in run.path.iterdir()} <= _WRITTEN_FIRST:
+            raise DataError(
+                f"{run.path}: holds another run. Give another --out or --name, or remove it.",
+                code="CS-R002",
+            )
         save_weights(learner, run)
         write_inputs(run.path, store)
         run.write_metadata(record)  # last: it says that the run is finished

@@ -66,6 +66,16 @@ def test_runs_between_two_runs_have_weights_on_the_line_and_the_ends_to_the_bit(
         assert again.path == made.path
         with pytest.raises(DataError, match="holds another run"):
             write_interpolated_run(first, second, 0.5, **about)
+        if alpha == 0.3:
+            (run.path / "run.toml").unlink()  # as if writing had been cut short
+            again = write_interpolated_run(first, second, alpha, **about)
+            assert again.is_finished
+            assert load_file(again.weights).keys() == found.keys()
+    stranger = Run(tmp_path / "stranger")
+    stranger.path.mkdir()
+    (stranger.path / "notes.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(DataError, match="holds another run"):
+        write_interpolated_run(first, second, 0.5, store=synthetic_store, run=stranger)
 
 
 @pytest.mark.slow

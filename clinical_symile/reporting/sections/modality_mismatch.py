@@ -227,7 +227,8 @@ def draw_modality_mismatch(
         caption="The relative drop is one minus the value divided by that of the run that was "
         "trained with what is met. Means and worst cases are over cells, and over seeds if there "
         "are several; they have no interval, and a worst of many cells looks worse than it is. "
-        "Where a modality is added, its encoder learned nothing. "
+        "Where a modality is added, its encoder learned nothing, unless the run starts from one "
+        "that did. "
         "Not possible: training met nothing of what is left, or not the target. "
         f"{' '.join(_untrained_sentences(matrices))}".rstrip(),
     )
@@ -267,7 +268,7 @@ def mismatch_sentences(matrices: Sequence[MismatchMatrix], tasks: TaskTables) ->
         same = [value for value, _, _ in cells[MATCHED] if value is not None]
         if not same or not parts:
             continue
-        if cells[TRANSFER] and all(value is None for value, _, _ in cells[TRANSFER]):
+        if cells[TRANSFER] and _impossible(matrix, cells[TRANSFER]):
             parts.append("transfer to other modalities is not possible")
         found.append(
             f"{_title(matrix, tasks)}: {metric_label(matrix.metric)} is "
@@ -299,6 +300,11 @@ def _cells(matrix: MismatchMatrix) -> dict[str, list[_Cell]]:
     return found
 
 
+def _impossible(matrix: MismatchMatrix, cells: Sequence[_Cell]) -> bool:
+    """Return whether training met nothing of what each cell needs; others may be unscored."""
+    return all((row, column) in matrix.impossible for _, row, column in cells)
+
+
 def _worst(
     matrix: MismatchMatrix, cells: Sequence[_Cell]
 ) -> tuple[float, ModalitySet, ModalitySet]:
@@ -325,7 +331,8 @@ def _summary_panel(matrix: MismatchMatrix, tasks: TaskTables) -> ReportPanel:
                 f"{_words(row)}; met with {_words(column)}",
             ]
         else:
-            line += ["not possible", DASH, DASH]
+            words = "not possible" if _impossible(matrix, cells) else "not scored"
+            line += [words, DASH, DASH]
         line += [_percent(mean(drops)), _percent(max(drops))] if drops else [DASH, DASH]
         body.append(line)
     head = ["modalities in use", "cells scored", "mean", "worst", "worst: trained with"]

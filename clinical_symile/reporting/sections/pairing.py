@@ -191,9 +191,9 @@ def draw_pairing(
         return None
     return Content(
         heading="How many recordings must belong together?",
-        text="Runs of one line differ in the pairs that they were trained on, and in nothing else; "
-        "they take the same number of steps. In figures of whole samples, the given share of train "
-        "samples is whole, and each recording of the others stands alone. In figures of mismatched "
+        text="Runs of one line differ in the pairs that they were trained on. With shuffled "
+        "batches they take the same number of steps. In figures of whole samples, the given share "
+        "of train samples is whole, and each recording of the others stands alone. In figures of mismatched "
         "samples, one recording in the given share is another sample's. Tuning and held-out "
         f"samples are unchanged. {metric_sentences(tasks)}",
         panels=panels,
@@ -272,7 +272,7 @@ def _loss(
     lost = [s for s, one in pairs.items() if one is not None and one.better == names[first]]
     gained = [s for s, one in pairs.items() if one is not None and one.better == names[s]]
     if not lost and not gained:
-        return False, f"{words}; these data show no difference at any share."
+        return False, f"{words}; these data show no difference at any compared share."
     said = [
         f"significantly {how} with {join_words([f'{share}' for share in shares])}{PERCENT}"
         for how, shares in (("worse", lost), ("better", gained))

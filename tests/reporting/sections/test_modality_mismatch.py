@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -183,5 +184,8 @@ def test_the_first_screen_states_means_and_worst_cases() -> None:
     )
     assert "worst 0.70 (trained with chest X-ray, ECG and labs; met with chest X-ray)" in sentence
     assert sentence.endswith("and transfer to other modalities is not possible.")
+    withheld = replace(_data(), unscored=())  # no result, but for another reason
+    [sentence] = _content(MISMATCH_FINDINGS, withheld).values["sentences"]
+    assert "not possible" not in sentence
     assert content.panels[0].picture.name == "answer"
     assert content.legend is None

@@ -145,7 +145,7 @@ def test_a_sentence_names_the_shares_with_a_significant_loss_alone() -> None:
     assert "it is significantly worse with 10 %." in whole
     assert whole.endswith(
         "CLIP reaches 40 % with 100 % of the samples whole and 39 % with 10 %; these data show no "
-        "difference at any share."
+        "difference at any compared share."
     )
     assert "60 % with 20 %; they were not compared on the same samples." in mismatched
     assert mismatched.endswith("it is significantly better with 20 %.")
