@@ -194,8 +194,8 @@ def draw_pairing(
         text="Runs of one line differ in the pairs that they were trained on. With shuffled "
         "batches they take the same number of steps. In figures of whole samples, the given share "
         "of train samples is whole, and each recording of the others stands alone. In figures "
-        "of mismatched samples, one recording in the given share is another sample's. Tuning and held-out "
-        f"samples are unchanged. {metric_sentences(tasks)}",
+        "of mismatched samples, one recording in the given share is another sample's. "
+        f"Tuning and held-out samples are unchanged. {metric_sentences(tasks)}",
         panels=panels,
         legend=pairing_legend(runs, trained, has_oracle=has_oracle),
         caption="A vertical line is a 95 % confidence interval over subjects. The draws of a seed "
