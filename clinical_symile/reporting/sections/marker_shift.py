@@ -48,13 +48,16 @@ class _Loss:
 
     @property
     def is_shown(self) -> bool:
-        """True if each run of the method loses significantly."""
-        return self.lost == self.runs
+        """True if a run of the method loses significantly."""
+        return self.lost > 0
 
     @property
     def words(self) -> str:
         """The method with its loss."""
-        return f"{self.method} {self.size if self.runs == 1 else f'with each of {self.runs} seeds'}"
+        if self.runs == 1:
+            return f"{self.method} {self.size}"
+        seeds = "each" if self.lost == self.runs else str(self.lost)
+        return f"{self.method} with {seeds} of {self.runs} seeds"
 
 
 def shift_sentences(
@@ -67,7 +70,8 @@ def shift_sentences(
 ) -> list[str]:
     """State which methods lose under the strongest shift, what a marker itself costs, who is best.
 
-    A method with several seeds loses if it does so significantly with each of them.
+    Of a method with several seeds, the number with a significant loss is said; no loss is shown
+    only if there is none with any seed.
     """
     found: list[str] = []
     for name, task in tasks.items():
