@@ -258,7 +258,7 @@ def draw_shift_findings(
     has_oracle: bool,
     notes: Sequence[str] = (),
 ) -> Content:
-    """Answer what is lost where a marker follows the outcome in training alone."""
+    """Answer what is lost where a marker follows the outcome, but not in held-out samples."""
     found = shift_sentences(scores, losses, decisions, tasks=tasks, trained=trained)
     panels = degradation_panels(scores, tasks=tasks, series=trained)
     panel = next(
@@ -372,7 +372,7 @@ SHIFT_FINDINGS = Section(
     draw_shift_findings,
     "sections/sentences.j2",
     display_name="shift of a marker, in sentences",
-    description="States what is lost where a marker follows the outcome in training alone.",
+    description="States what is lost where a marker no longer follows the outcome.",
 )
 
 RETAINED = Section(

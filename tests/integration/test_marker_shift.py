@@ -1,4 +1,4 @@
-"""A marker that follows the outcome in training alone costs AUROC; one without a tie costs none."""
+"""A marker that no longer follows the outcome costs AUROC; one without a tie costs none."""
 
 from pathlib import Path
 

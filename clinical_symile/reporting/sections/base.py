@@ -21,7 +21,7 @@ PART_AXES = {
     "segment": "seconds of the signal missing",
     "region": "% of the image covered",
     "marker": "% by which a marker follows the outcome",
-    "marker-shift": "% by which a marker follows the outcome in training",
+    "marker-shift": "% by which a marker follows the outcome where the probe is fitted",
 }
 
 

@@ -1,4 +1,8 @@
-"""Show what runs lose where a marker follows the outcome in training alone."""
+"""Show what runs lose where a marker follows the outcome, but not in held-out samples.
+
+The tie of a pattern is that of the samples that the probe is fitted on. It says nothing of what the
+encoders were trained on: that is the pattern of their own task.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +28,7 @@ from clinical_symile.reporting.sections.base import (
 )
 from clinical_symile.reporting.text.answers import Decision
 from clinical_symile.reporting.text.findings import better_sign, size_in_words
-from clinical_symile.reporting.text.labels import metric_label, task_label
+from clinical_symile.reporting.text.labels import metric_label, pattern_label, task_label
 from clinical_symile.tracking.results import Comparison
 
 _KEPT, _COMPLETE = "marker", "complete"
@@ -87,7 +91,7 @@ def shift_sentences(
             rest = f"of {join_words(others)}, these data show no loss" if others else ""
             found.append(
                 f"{task_label(name, task)}, where a marker follows the outcome by {tie:g}{PERCENT} "
-                f"in training and not at all in held-out samples: "
+                f"where the probe is fitted and not at all in held-out samples: "
                 f"{'; '.join(part for part in (words, rest) if part)}."
             )
             found += _control(losses, (name, curve.patterns[0.0]), task, trained)
@@ -106,7 +110,7 @@ def _control(
     if not lost:
         return []
     shown = [one.words for one in lost if one.is_shown]
-    what = "A marker that tells nothing, neither in training nor after it,"
+    what = "A marker that tells nothing, neither where the probe is fitted nor held out,"
     if shown:
         return [f"{what} costs by itself: {join_words(shown)}."]
     return [f"{what} costs none of the {len(lost)} methods anything that these data show."]
@@ -131,10 +135,16 @@ def draw_shift(
     losses: Sequence[Comparison],
     tasks: TaskTables,
     trained: Sequence[Series],
+    runs: Sequence[Mapping[str, Any]],
 ) -> Content | None:
-    """Draw a table of each run with the marker's tie kept and lost, for each tie."""
+    """Draw a table of each run with the marker's tie kept and lost, for each tie.
+
+    The pattern that the encoders were trained under is from the definition in `runs`.
+    """
+    patterns = {run["name"]: run.get("definition", {}).get("missingness") for run in runs}
+    trained_under = {name: pattern_label(one) for name, one in patterns.items() if one}
     panels = [
-        _panel(scores, losses, name, task, trained, curve)
+        _panel(scores, losses, name, task, trained, trained_under, curve)
         for name, task in tasks.items()
         for curve in _curves(scores, name, SHIFTED_MARKER)
     ]
@@ -142,11 +152,12 @@ def draw_shift(
         return None
     return Content(
         heading="What does each method lose when the marker stops to tell the outcome?",
-        text="A black square lies at the lower edge of each X-ray, left or right. In training its "
-        "side follows the outcome: with a tie of 90 %, 95 of 100 markers are on the outcome's "
-        "side, with 0 % half of them. Kept, the side follows the outcome in held-out samples as "
-        "well; lost, it is drawn there at random. A method that reads the marker gains where it is "
-        f"kept, and loses where it is lost. {metric_sentences(tasks)}",
+        text="A black square lies at the lower edge of each X-ray, left or right. Where the "
+        "probe is fitted, its side follows the outcome: with a tie of 90 %, 95 of 100 markers are "
+        "on the outcome's side, with 0 % half of them. The encoders were trained before, under a "
+        "pattern of their own, with such a marker or without. Kept, the side follows the outcome "
+        "in held-out samples as well; lost, it is drawn there at random. A method that reads the "
+        f"marker gains where it is kept, and loses where it is lost. {metric_sentences(tasks)}",
         panels=panels,
         caption="The loss is the value with the tie lost minus that without a marker, paired on "
         "the same samples, with 95 % intervals over subjects. p (Holm) adjusts for all losses of "
@@ -156,10 +167,10 @@ def draw_shift(
 
 SHIFT = Section(
     "shift",
-    ("scores", "losses", "tasks", "trained"),
+    ("scores", "losses", "tasks", "trained", "runs"),
     draw_shift,
     display_name="shift of a marker",
-    description="Compares runs where a marker follows the outcome in training alone.",
+    description="Compares runs where a marker follows the outcome, but not in held-out samples.",
 )
 
 
@@ -196,6 +207,7 @@ def _panel(
     name: str,
     task: Mapping[str, Any],
     trained: Sequence[Series],
+    trained_under: Mapping[str, str],
     curve: PartCurve,
 ) -> ReportPanel:
     metric = task["primary"]
@@ -215,6 +227,7 @@ def _panel(
             body.append(
                 [
                     f"{one.label}, {tie:g}{PERCENT} tied",
+                    trained_under.get(one.run, DASH),
                     result_cell(scores.get(one.run, name, _COMPLETE, metric)),
                     result_cell(scores.get(one.run, name, kept.get(tie, ""), metric)),
                     result_cell(scores.get(one.run, name, pattern, metric)),
@@ -222,7 +235,8 @@ def _panel(
                 ]
             )
     label = metric_label(metric)
-    head = ["method and tie in training", f"{label}, no marker", "tie kept", "tie lost", "loss"]
+    head = ["method, and tie where the probe is fitted", "encoders trained under"]
+    head += [f"{label}, no marker", "tie kept", "tie lost", "loss"]
     title = f"{task_label(name, task)}: {label}"
     return ReportPanel(title, None, [*head, "95 % interval", "p (Holm)"], body)
 

@@ -149,7 +149,7 @@ def part_words(name: str) -> str:
     pattern = parse_pattern(name)
     words = {"segment": "a segment lost", "region": "a region covered"}.get(pattern.part)
     if pattern.part.startswith("marker"):
-        where = "" if pattern.part == "marker" else ", in training alone"
+        where = "" if pattern.part == "marker" else ", but not in held-out samples"
         words = f"a marker tied to {outcome_label(pattern.given)}{where}"
     how = f"{pattern.part or 'values'} {_how_missing(pattern)}"
     return f"{modality_label(pattern.within)}: {words or how}"

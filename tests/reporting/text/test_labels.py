@@ -51,7 +51,7 @@ def test_a_pattern_has_a_label(name: str, label: str):
         ("cxr-region-25", "chest X-ray: a region covered"),
         (
             "cxr-marker-shift-died-90",
-            "chest X-ray: a marker tied to died, in training alone",
+            "chest X-ray: a marker tied to died, but not in held-out samples",
         ),
     ],
 )
