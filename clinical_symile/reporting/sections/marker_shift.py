@@ -87,7 +87,8 @@ def shift_sentences(
             shown = [one.words for one in lost if one.is_shown]
             others = [one.method for one in lost if not one.is_shown]
             metric = metric_label(task["primary"])
-            words = f"significantly less {metric}: {join_words(shown)}" if shown else ""
+            fewer = "less" if task["higher_is_better"] else "worse"
+            words = f"significantly {fewer} {metric}: {join_words(shown)}" if shown else ""
             rest = f"of {join_words(others)}, these data show no loss" if others else ""
             found.append(
                 f"{task_label(name, task)}, where a marker follows the outcome by {tie:g}{PERCENT} "
@@ -151,7 +152,7 @@ def draw_shift(
     if not panels:
         return None
     return Content(
-        heading="What does each method lose when the marker stops to tell the outcome?",
+        heading="What does each method lose by a marker that no longer tells the outcome?",
         text="A black square lies at the lower edge of each X-ray, left or right. Where the "
         "probe is fitted, its side follows the outcome: with a tie of 90 %, 95 of 100 markers are "
         "on the outcome's side, with 0 % half of them. The encoders were trained before, under a "
@@ -159,8 +160,9 @@ def draw_shift(
         "in held-out samples as well; lost, it is drawn there at random. A method that reads the "
         f"marker gains where it is kept, and loses where it is lost. {metric_sentences(tasks)}",
         panels=panels,
-        caption="The loss is the value with the tie lost minus that without a marker, paired on "
-        "the same samples, with 95 % intervals over subjects. p (Holm) adjusts for all losses of "
+        caption="The difference is the value with the tie lost minus that without a marker, paired "
+        "on the same samples, with 95 % intervals over subjects: "
+        f"{_loss_signs(tasks)}. p (Holm) adjusts for all losses of "
         "the page. Probes are fitted under the same pattern.",
     )
 
@@ -236,9 +238,18 @@ def _panel(
             )
     label = metric_label(metric)
     head = ["method, and tie where the probe is fitted", "encoders trained under"]
-    head += [f"{label}, no marker", "tie kept", "tie lost", "loss"]
+    head += [f"{label}, no marker", "tie kept", "tie lost", "tie lost minus no marker"]
     title = f"{task_label(name, task)}: {label}"
     return ReportPanel(title, None, [*head, "95 % interval", "p (Holm)"], body)
+
+
+def _loss_signs(tasks: TaskTables) -> str:
+    """Return which sign of the difference is a loss, by whether lower values are better."""
+    lower = [metric_label(one["primary"]) for one in tasks.values() if not one["higher_is_better"]]
+    if not lower:
+        return "a loss is negative"
+    of = f"a loss of {join_words(list(dict.fromkeys(lower)))} is positive"
+    return of if len(lower) == len(tasks) else f"{of}, any other is negative"
 
 
 def _cells(loss: Comparison | None, metric: str) -> list[str]:

@@ -114,8 +114,23 @@ def test_the_table_has_each_tie_kept_and_lost() -> None:
     assert list(rows) == [f"{name}, {tie} % tied" for name in ("Symile", "CLIP") for tie in (0, 90)]
     values = [cell.partition(" ")[0] for cell in rows["Symile, 90 % tied"][1:4]]
     assert values == ["0.800", "0.950", "0.600"]
-    assert rows["Symile, 90 % tied"][4].endswith("0.200")
+    assert panel.head[-3] == "tie lost minus no marker"
+    assert rows["Symile, 90 % tied"][4] == "\N{MINUS SIGN}0.200"
+    assert "a loss is negative" in content.caption
     assert set(rows["CLIP, 90 % tied"][4:]) == {"\N{EN DASH}"}
+
+
+@pytest.mark.parametrize("difference", [0.2, -0.2])
+def test_a_metric_of_which_lower_is_better_gets_worse_by_a_rise(difference: float) -> None:
+    data = _data(losses=(_loss("symile-0", 90, difference),))
+    tasks = {OUTCOME: {**data.tasks[OUTCOME], "higher_is_better": False}}
+    data = replace(data, tasks=tasks)
+    first, *_ = _sentences(data)
+    assert ("significantly worse AUROC: Symile by 0.200" in first) == (difference > 0)
+    assert "less" not in first
+    content = draw_shift(**{name: getattr(data, name) for name in SHIFT.needs})
+    assert content is not None
+    assert "a loss of AUROC is positive" in content.caption
 
 
 def test_the_table_tells_the_tie_of_the_probe_from_the_pattern_of_the_encoders() -> None:
