@@ -22,13 +22,14 @@ def new_record(
 ) -> dict[str, Any]:
     """Return the record of a run that starts now."""
     files, encoders = _files_sha256(task), encoder_sources(task, store)
+    labels = task.labels_read(store.outcomes)
     return {
         "name": run.name,
         **_identity(task, store, seed),
         "started": now(),
         **provenance(),
         **({"deterministic": True} if deterministic else {}),
-        **({"saw_labels": list(task.side.labels)} if task.side and task.side.labels else {}),
+        **({"saw_labels": labels} if labels else {}),
         **({"files_sha256": files} if files else {}),
         **({"encoders": encoders} if encoders else {}),
         "definition": portable_fields(task, exclude={"name", "settings"}),

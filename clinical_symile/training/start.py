@@ -61,7 +61,7 @@ def start_record(task: Pretraining, store: CohortStore) -> dict[str, Any]:
     problems = _differences(task, _task_of(run), run) or _input_differences(task, run, store)
     if problems:
         raise DefinitionError(*problems, code="CS-F027")
-    own = task.side.labels if task.side is not None else ()
+    own = task.labels_read(store.outcomes)
     labels = list(dict.fromkeys([*record.get("saw_labels", ()), *own]))
     start = {
         "run": run.path.resolve().name,  # not its path, which must not leave the machine

@@ -28,6 +28,31 @@ def test_a_record_has_all_that_a_repetition_needs(
     assert Pretraining(name=task.name, **record["definition"]) == without_settings
 
 
+@pytest.mark.parametrize(
+    ("pattern", "seen"),
+    [
+        ("observed", None),
+        ("mnar-50", None),
+        ("mar-age-50", None),
+        ("mnar-age-50", None),
+        ("mnar-deterioration-50", ["deterioration"]),
+        ("labs-mnar-deterioration-50", ["deterioration"]),
+        ("cxr-marker-deterioration-90", ["deterioration"]),
+        ("cxr-marker-shift-deterioration-90", ["deterioration"]),
+    ],
+)
+def test_a_pattern_that_depends_on_an_outcome_in_training_saw_its_labels(
+    catalog: Catalog,
+    synthetic_store: CohortStore,
+    tmp_path: Path,
+    pattern: str,
+    seen: list[str] | None,
+):
+    task = mlp_task(catalog, f'missingness="{pattern}"')
+    record = new_record(Run(tmp_path / "run"), task, synthetic_store, seed=7)
+    assert record.get("saw_labels") == seen
+
+
 def test_the_record_of_the_same_run_is_read(
     catalog: Catalog, synthetic_store: CohortStore, tmp_path: Path
 ):

@@ -246,4 +246,6 @@ def test_labels_that_the_run_saw_were_seen(
         task="pretraining/objectives/supcon",
     )
     assert labels(own) == ["deterioration", "lung_mass"]
+    told = second(catalog, seeing, 'missingness="mnar-lung_mass-50"')
+    assert labels(told) == ["deterioration", "lung_mass"]
     assert start_record(mlp_task(catalog), synthetic_store) == {}

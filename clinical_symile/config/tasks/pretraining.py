@@ -1,6 +1,6 @@
 """`Pretraining`: the fields of a task that trains an encoder for each modality."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field, model_serializer, model_validator
@@ -230,6 +230,20 @@ class Pretraining(TaskTable):
     def trained_modalities(self) -> tuple[str, ...]:
         """The modalities that the missingness pattern does not hide in every train sample."""
         return tuple(parse_pattern(self.missingness).visible_modalities(self.modalities))
+
+    def labels_read(self, outcomes: Collection[str]) -> list[str]:
+        """Return the outcomes whose labels training reads.
+
+        These are the labels that the objective reads, and the outcome that the missingness pattern
+        of the train split depends on: a marker or a mask tells it to the encoders.
+
+        Args:
+            outcomes: those of the cohort.
+        """
+        pattern = parse_pattern(self.missingness)
+        hidden_by = pattern.mechanism == "mnar" and pattern.given in outcomes
+        own = self.side.labels if self.side is not None else ()
+        return list(dict.fromkeys([*own, *[pattern.given] * hidden_by]))
 
     @model_validator(mode="after")
     def _consistent(self) -> "Pretraining":

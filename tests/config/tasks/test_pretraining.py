@@ -88,6 +88,14 @@ def test_other_pairs_are_refused_in_one_sentence(catalog: Catalog, pairs: str):
     assert len(caught.value.problems) == 1
 
 
+def test_labels_are_read_by_the_objective_and_by_the_pattern_of_training(catalog: Catalog):
+    changes = ['side.labels=["died"]', 'missingness="mnar-lung_mass-50"']
+    task = read_task(catalog, "pretraining/objectives/supcon", overrides=changes)
+    assert isinstance(task, Pretraining)
+    assert task.labels_read(("died", "lung_mass")) == ["died", "lung_mass"]
+    assert task.labels_read(("died",)) == ["died"]  # `lung_mass` is a column then
+
+
 def test_a_digest_does_not_change_by_fields_that_say_what_was_so_before(catalog: Catalog):
     plain, said, other = (
         read_task(catalog, "pretraining/symile", overrides=each)
