@@ -13,6 +13,7 @@ from clinical_symile.evaluation.analysis.sample_outcomes import (
     SampleOutcomes,
     TaskPattern,
     method_outcomes,
+    without_shown_outcomes,
 )
 from clinical_symile.evaluation.task_selection import EvaluationTask
 from clinical_symile.stats.multiple_testing import holm
@@ -44,6 +45,7 @@ def rank_and_decompose(
 
     A method is a pretraining task, or an external model. Its value is the mean over its seeds.
     Results under patterns that a task no longer has, or with an old fingerprint, are left out.
+    Ranks leave out patterns that show held-out outcomes in the inputs: a marker whose tie is kept.
 
     Args:
         runs: trained runs and external models.
@@ -163,7 +165,12 @@ def _seed_components(method: str, several: Sequence[SampleOutcomes]) -> SeedComp
 
 
 def _ranks(cells: MethodOutcomes, drawn_so_far: Callable[[int], None]) -> list[MethodRank]:
-    """Rank the methods under each pattern over all tasks, and under all patterns together."""
+    """Rank the methods under each pattern over all tasks, and under all patterns together.
+
+    A marker whose tie is kept is left out: it shows held-out outcomes in the inputs, and who leads
+    there reads them.
+    """
+    cells = without_shown_outcomes(cells)
     names = list(dict.fromkeys(method for methods in cells.values() for method in methods))
     full = {cell: methods for cell, methods in cells.items() if set(methods) == set(names)}
     if len(names) < 2 or not full:

@@ -11,6 +11,7 @@ from clinical_symile.evaluation.analysis.sample_outcomes import (
     MethodOutcomes,
     SampleOutcomes,
     method_outcomes,
+    without_shown_outcomes,
 )
 from clinical_symile.evaluation.task_selection import EvaluationTask
 from clinical_symile.missingness.severities import mechanism_rates, part_curves
@@ -43,7 +44,8 @@ def measure_robustness(
     """Compute retained shares, areas under degradation curves, and effective robustness.
 
     Everything is computed on the same resamples of subjects, so that what is compared is paired.
-    Patterns that score other samples than `complete`, such as `observed`, are left out.
+    Patterns that score other samples than `complete`, such as `observed`, are left out; and those
+    that show held-out outcomes in the inputs, such as a marker whose tie is kept.
 
     Args:
         runs: trained runs and external models; runs of one pretraining task are a method's seeds.
@@ -54,7 +56,7 @@ def measure_robustness(
     Raises:
         DataError: runs were not scored on the same samples.
     """
-    cells, made = method_outcomes(runs, tasks, store=store), []
+    cells, made = without_shown_outcomes(method_outcomes(runs, tasks, store=store)), []
     for number, task in enumerate(tasks, start=1):
         curves = _curves(task.name, cells, _chances(runs, task))
         if curves is not None:

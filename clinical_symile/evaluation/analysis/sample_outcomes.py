@@ -14,6 +14,7 @@ from clinical_symile.evaluation.fingerprint import expected_fingerprints
 from clinical_symile.evaluation.task_metrics import primary_metric
 from clinical_symile.evaluation.task_selection import EvaluationTask, ScoredTask, scored_tasks
 from clinical_symile.metrics.base import Metric
+from clinical_symile.missingness.patterns import parse_pattern
 from clinical_symile.stats.resampling import Weighted, by_weights
 from clinical_symile.tracking.disclosure import withheld_patterns
 from clinical_symile.tracking.run import Run
@@ -157,3 +158,11 @@ def method_outcomes(
                 code="CS-S004",
             )
     return cells
+
+
+def without_shown_outcomes(cells: MethodOutcomes) -> MethodOutcomes:
+    """Leave out patterns that show held-out outcomes in the inputs: a marker whose tie is kept.
+
+    Who leads under such a pattern reads the outcome; that says nothing of missing modalities.
+    """
+    return {cell: of for cell, of in cells.items() if parse_pattern(cell[1]).part != "marker"}

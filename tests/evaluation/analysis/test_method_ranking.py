@@ -38,6 +38,7 @@ def scored(
     *,
     seed: int,
     rows: int = ROWS,
+    patterns: tuple[str, ...] = ("complete", "without-ecg"),
 ) -> Run:
     """A run of a method that is right in about such a share of queries."""
     run = Run(folder / f"{method}-{seed}")
@@ -62,11 +63,17 @@ def scored(
         digest=expected_fingerprints(task, store)("complete"),
     )
     wrong = np.random.default_rng([seed, int(100 * share)]).random(rows) > share
-    patterns = ("complete", "without-ecg")
     frame = pd.DataFrame({"row": np.arange(rows), "above": wrong.astype(int), "tied": 0})
     run.write_evaluation(
         task.name,
-        results=[replace(result, missingness=pattern) for pattern in patterns],
+        results=[
+            replace(
+                result,
+                missingness=pattern,
+                digest=expected_fingerprints(task, store)(pattern),
+            )
+            for pattern in patterns
+        ],
         unscored=[],
         outcomes=dict.fromkeys(patterns, frame),
         candidates=pd.DataFrame(),
@@ -137,6 +144,23 @@ def test_patterns_that_a_task_has_no_more_are_told_nothing_of(
     assert {row.missingness for row in seeds} == {"complete"}
     assert {row.missingness for row in ranks} == {"all", "complete"}
     assert rank_and_decompose(runs, [task], store=synthetic_store) == ([], [])
+
+
+def test_a_marker_that_shows_held_out_outcomes_takes_no_part_in_ranks(
+    task: Retrieval, synthetic_store: CohortStore, tmp_path: Path
+) -> None:
+    kept, shifted = (f"ecg-marker{word}-deterioration-90" for word in ("", "-shift"))
+    patterns = ("complete", kept, shifted)
+    task = task.model_copy(update={"missingness": patterns})
+    runs = [
+        scored(tmp_path, synthetic_store, task, name, share, seed=seed, patterns=patterns)
+        for name, share in (("good", 0.9), ("poor", 0.4))
+        for seed in range(2)
+    ]
+    seeds, ranks = rank_and_decompose(runs, [task], store=synthetic_store)
+    assert {row.missingness for row in ranks} == {"all", "complete", shifted}
+    assert ranks[0].tasks == [task.name] * 2
+    assert {row.missingness for row in seeds} == set(patterns)  # no method is ranked there
 
 
 def test_one_seed_or_one_method_is_told_nothing_of(

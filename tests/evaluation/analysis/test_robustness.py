@@ -104,6 +104,18 @@ def test_numbers_by_hand(task: Retrieval, synthetic_store: CohortStore, tmp_path
     assert effective.reason == "needs 6 methods or more; there are 1"
 
 
+def test_a_marker_that_shows_held_out_outcomes_is_left_out(
+    task: Retrieval, synthetic_store: CohortStore, tmp_path: Path
+):
+    kept, shifted = (f"ecg-marker{word}-deterioration" for word in ("", "-shift"))
+    names = ("complete", f"{kept}-50", f"{kept}-90", f"{shifted}-50", f"{shifted}-90")
+    task = task.model_copy(update={"missingness": names})
+    right = {name: (np.arange(ROWS) < 60).astype(int) for name in names}
+    run = scored(tmp_path, synthetic_store, task, right)
+    rows = measure_robustness([run], [task], store=synthetic_store)
+    assert {row.missingness for row in rows} == {f"{shifted}-50", f"{shifted}-90"}
+
+
 def test_an_area_over_seconds_lost_weighs_each_step_by_its_length(
     task: Retrieval, synthetic_store: CohortStore, tmp_path: Path
 ):
