@@ -44,6 +44,7 @@ class Objective(nn.Module):
         on_sphere: True if the loss is defined for embeddings of length 1 only.
         learned_score: True if the score has learned parts, so that embeddings made elsewhere
             cannot be scored.
+        of_one_modality: True if it reads the inputs of one modality, which not every subset has.
         retrieves: False if there is no score, but log odds of labels: see `outcome`.
         label_names: the labels that the task names in its `side`; set before `connect`.
 
@@ -63,6 +64,7 @@ class Objective(nn.Module):
     similarity: ClassVar[str] = "cosine"
     on_sphere: ClassVar[bool] = False
     learned_score: ClassVar[bool] = False
+    of_one_modality: ClassVar[bool] = False
     retrieves: ClassVar[bool] = True
     label_names: tuple[str, ...] = ()
     # The rule of a product score for a missing query modality, and the train embeddings that it

@@ -110,6 +110,7 @@ class Mlem(Objective):
         'Moskvoretskii et al., "MLEM: Generative and Contrastive Learning as Distinct Modalities '
         'for Event Sequences", 2024, https://arxiv.org/abs/2401.15935'
     )
+    of_one_modality = True
 
     def __init__(
         self,

@@ -147,6 +147,7 @@ class Rebar(Objective):
         'Xu et al., "REBAR: Retrieval-Based Reconstruction for Time-series Contrastive Learning", '
         "ICLR 2024, https://arxiv.org/abs/2311.00519"
     )
+    of_one_modality = True
 
     def __init__(
         self,

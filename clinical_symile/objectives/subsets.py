@@ -59,7 +59,7 @@ class SubsetSum(Objective):
 
         Raises:
             ValueError: the objective distinguishes modalities, so that it cannot be shared by all
-                subsets of a size, or keeps state from step to step.
+                subsets of a size, reads the inputs of one, or keeps state from step to step.
         """
         for size in range(2, self.modalities + 1):
             objective = self._of_size(size)
@@ -67,6 +67,11 @@ class SubsetSum(Objective):
                 raise ValueError(
                     "its parts belong to single modalities, so that subsets cannot share it. "
                     'Choose another objective, or missing_modality = "drop".'
+                )
+            if objective.of_one_modality:
+                raise ValueError(
+                    "it reads the inputs of one modality, which not every subset has. It learns "
+                    'from incomplete samples without subsets: choose missing_modality = "drop".'
                 )
             if objective.keeps_state:
                 raise ValueError(

@@ -130,3 +130,11 @@ def test_embeddings_alone_are_refused_for_an_objective_that_reads_more(embedding
             objective(given)
         refused.append(name)
     assert {"m3co", "intra"} <= set(refused)
+
+
+@pytest.mark.parametrize("name", ["mlem", "rebar"])
+def test_an_objective_that_reads_one_modality_is_refused(name):
+    objective = SubsetSum(resolve(name, OBJECTIVES), 3)
+    drawn = torch.Generator().manual_seed(0)
+    with pytest.raises(ValueError, match="it reads the inputs of one modality, which not every"):
+        objective.connect(modalities=MODALITIES, dim=4, norm="l2", generator=drawn)
