@@ -39,7 +39,7 @@ def save_epoch(
     """
     weights = _weights(learner)
     if best:
-        _save(weights, run.weights)
+        save_tensors(weights, run.weights)
     moments = {
         f"optimiser.{index}.{key}": torch.as_tensor(value)
         for index, entry in optimiser.state_dict()["state"].items()
@@ -49,7 +49,7 @@ def save_epoch(
     state = folder / f"{len(history)}.safetensors"
     parts = {f"learner.{name}": value for name, value in weights.items()}
     parts |= {f"training.{name}": value for name, value in _training_state(learner).items()}
-    _save({**parts, **moments}, state)
+    save_tensors({**parts, **moments}, state)
     run.write_history(history)
     for path in folder.glob("*.safetensors"):
         if path != state:
@@ -58,7 +58,20 @@ def save_epoch(
 
 def save_weights(learner: nn.Module, run: Run) -> None:
     """Write a learner's weights as the run's weights."""
-    _save(_weights(learner), run.weights)
+    save_tensors(_weights(learner), run.weights)
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write tensors by name as safetensors; those of a shared network once for each name."""
+    whole: dict[str, Tensor] = {}
+    places: set[int] = set()
+    for name, tensor in tensors.items():
+        own = tensor.detach().cpu().contiguous()
+        place = own.untyped_storage().data_ptr()
+        # The file's format refuses tensors of one memory, such as those of a shared network.
+        whole[name] = own.clone() if place in places else own
+        places.add(place)
+    write_file(path, lambda file: save_file(whole, file))
 
 
 def load_weights(run: Run) -> dict[str, Tensor]:
@@ -147,18 +160,6 @@ def _training_state(learner: nn.Module) -> dict[str, Tensor]:
     state = {name: buffer for name, buffer in state.items() if name not in saved}
     slow = {name: p for name, p in learner.named_parameters() if name.startswith(_TEACHER)}
     return {name: tensor.detach() for name, tensor in {**state, **slow}.items()}
-
-
-def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
-    whole: dict[str, Tensor] = {}
-    places: set[int] = set()
-    for name, tensor in tensors.items():
-        own = tensor.detach().cpu().contiguous()
-        place = own.untyped_storage().data_ptr()
-        # The file's format refuses tensors of one memory, such as those of a shared network.
-        whole[name] = own.clone() if place in places else own
-        places.add(place)
-    write_file(path, lambda file: save_file(whole, file))
 
 
 def _current_name(name: str) -> str:

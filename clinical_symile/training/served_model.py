@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from clinical_symile import __version__
 from clinical_symile.config.tasks.pretraining import Pretraining
@@ -20,7 +20,7 @@ from clinical_symile.config.tasks.read import parse_task
 from clinical_symile.data.external.training_inputs import read_inputs
 from clinical_symile.data.loader import Batch
 from clinical_symile.errors import DataError
-from clinical_symile.files import write_file, write_text
+from clinical_symile.files import write_text
 from clinical_symile.hashing import file_sha256
 from clinical_symile.models.multimodal import MultimodalEncoder
 from clinical_symile.registry.base import resolve
@@ -29,6 +29,7 @@ from clinical_symile.tracking.disclosure import without_folders
 from clinical_symile.tracking.model_files import ModelFiles
 from clinical_symile.tracking.records import read_json
 from clinical_symile.tracking.run import Run
+from clinical_symile.training.checkpoint import save_tensors
 from clinical_symile.training.learner import build_learner, load_learner, with_kept_weights
 
 _FOLDER, _WEIGHTS, _RECORD = "encoders", "model.safetensors", "model.json"
@@ -104,7 +105,7 @@ def write_served_model(run: Run, folder: Path) -> ModelFiles:
     shapes = {name: _input_shape(inputs[name]) for name in task.modalities}
     model = ServedModel(load_learner(run, task, _InputShapes(shapes)).model)
     folder = folder / _FOLDER
-    write_file(folder / _WEIGHTS, lambda path: save_file(model.encoder.state_dict(), path))
+    save_tensors(model.encoder.state_dict(), folder / _WEIGHTS)
     about = {
         "task": task.name,
         "definition": without_folders(record)["definition"],

@@ -7,11 +7,15 @@ import numpy as np
 import pytest
 
 import clinical_symile as cs
+from clinical_symile.config.catalog import Catalog
+from clinical_symile.config.tasks.pretraining import Pretraining
+from clinical_symile.config.tasks.read import read_task
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
 from clinical_symile.models.row_embeddings import embed_rows
 from clinical_symile.tracking.run import Run
-from clinical_symile.training.learner import load_learner
+from clinical_symile.training import served_model
+from clinical_symile.training.learner import build_learner, load_learner
 from clinical_symile.training.served_model import ServedModel, _load_pyfunc, write_served_model
 from tests.helpers.mlflow_runs import runs_of
 from tests.helpers.mlflow_servers import Server
@@ -58,6 +62,23 @@ def test_a_model_gives_the_embeddings_of_its_run_without_the_store(
     assert files.inputs == shapes
     assert files.outputs == dict.fromkeys(files.inputs, (8,))
     check_predictions(_load_pyfunc(str(files.folder)), run, synthetic_store)
+
+
+def test_a_model_of_a_network_that_modalities_share_is_written_and_read(
+    run: Run, catalog: Catalog, synthetic_store: CohortStore, tmp_path: Path, monkeypatch
+):
+    task = read_task(catalog, "pretraining/encoders/clippo", overrides=["dim=8"])
+    assert isinstance(task, Pretraining)
+    learner = build_learner(task, synthetic_store, seed=0).eval()
+    definition = task.model_dump(mode="json", exclude={"name"})
+    monkeypatch.setattr(Run, "metadata", {**run.metadata, "definition": definition})
+    monkeypatch.setattr(served_model, "load_learner", lambda *_: learner)
+    model = _load_pyfunc(str(write_served_model(run, tmp_path).folder))
+    rows = synthetic_store.rows("held_out")[:2]
+    given = as_input(synthetic_store, rows)
+    expected = ServedModel(learner.model).predict(given)
+    for name, z in model.predict(given).items():
+        np.testing.assert_array_equal(z, expected[name])
 
 
 def test_a_model_holds_weights_and_shapes_alone(run: Run, tmp_path: Path):
