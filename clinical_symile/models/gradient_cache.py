@@ -52,14 +52,12 @@ def batch_dependent_modules(module: nn.Module) -> list[str]:
     ]
 
 
-def _contexts(module: nn.Module) -> tuple[AbstractContextManager, AbstractContextManager]:
-    """Return the contexts of the first and the second encoding of a chunk."""
-    return nullcontext(), _frozen_running_statistics(module)
-
-
 @contextmanager
-def _frozen_running_statistics(module: nn.Module) -> Iterator[None]:
-    """Encode without updating running means and variances: the first encoding did."""
+def frozen_running_statistics(module: nn.Module) -> Iterator[None]:
+    """Keep running means and variances as they are while a module encodes in training mode.
+
+    Layers still normalise by the statistics of what they read.
+    """
     layers = [layer for layer in module.modules() if isinstance(layer, _NormBase)]
     kept = [(layer.momentum, layer.num_batches_tracked) for layer in layers]
     for layer in layers:
@@ -71,3 +69,8 @@ def _frozen_running_statistics(module: nn.Module) -> Iterator[None]:
     finally:
         for layer, (momentum, batches) in zip(layers, kept, strict=True):
             layer.momentum, layer.num_batches_tracked = momentum, batches
+
+
+def _contexts(module: nn.Module) -> tuple[AbstractContextManager, AbstractContextManager]:
+    """Return the contexts of the first and the second encoding of a chunk."""
+    return nullcontext(), frozen_running_statistics(module)

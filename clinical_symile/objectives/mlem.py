@@ -178,7 +178,7 @@ class Mlem(Objective):
             part = torch.where(kept.reshape(shape), inputs, torch.zeros_like(inputs))
             changed = replace(batch, inputs={**batch.inputs, name: part}, available=alone)
             carried = {} if len(views) > 1 else {EVENTS: inputs.detach()}
-            views.append(View(changed, carried=carried))
+            views.append(View(changed, carried=carried, updates_statistics=False))
         return views
 
     def informed_loss(

@@ -220,7 +220,7 @@ class Rebar(Objective):
             whole[..., place * length : (place + 1) * length] = shown
             changed = replace(batch, inputs={**batch.inputs, name: whole}, available=alone)
             carried = {SEGMENT: at_places(shown.detach(), self.places)}
-            views.append(View(changed, carried=carried))
+            views.append(View(changed, carried=carried, updates_statistics=False))
         return views
 
     def informed_loss(

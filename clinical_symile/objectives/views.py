@@ -39,12 +39,15 @@ class View:
             then encoded without keeping activations. The first view always needs it.
         carried: tensors of the samples that the loss reads beside embeddings, by name: such as a
             part of an input. What is of an unavailable input may hold any value.
+        updates_statistics: False if running statistics of encoders, by which whole recordings are
+            encoded later, do not follow this view: its inputs lack parts of recordings.
     """
 
     batch: Batch
     mixing: Mixing | None = None
     needs_gradient: bool = True
     carried: Mapping[str, Tensor] = field(default_factory=dict)
+    updates_statistics: bool = True
 
     def encoded(self, embeddings: Embeddings) -> "EncodedView":
         """Return the view with its embeddings in place of its inputs."""

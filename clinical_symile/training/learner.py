@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -21,6 +22,7 @@ from clinical_symile.data.side_information import SideInformation
 from clinical_symile.data.store import InputSource
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.models.augmentations import Augmentation
+from clinical_symile.models.gradient_cache import frozen_running_statistics
 from clinical_symile.models.missing_modality.base import FillingHandler, missing_modality_method
 from clinical_symile.models.multimodal import MultimodalEncoder, build_model
 from clinical_symile.objectives.base import Objective
@@ -134,7 +136,8 @@ class Learner(nn.Module):
 
     def _encode(self, view: View) -> Embeddings:
         """Embed a view, without keeping activations where it needs no gradient."""
-        with torch.set_grad_enabled(view.needs_gradient and torch.is_grad_enabled()):
+        kept = nullcontext() if view.updates_statistics else frozen_running_statistics(self.model)
+        with kept, torch.set_grad_enabled(view.needs_gradient and torch.is_grad_enabled()):
             return _in_float32(self.model(view.batch))
 
     def start_teacher(self) -> None:

@@ -68,6 +68,30 @@ def test_a_view_without_gradient_keeps_no_activations(
     assert all(weight.grad is not None for weight in learner.model.encoders.parameters())
 
 
+@pytest.mark.parametrize("name", ["rebar", "mlem"])
+def test_running_statistics_are_those_of_whole_recordings(
+    name: str, catalog: Catalog, synthetic_store: CohortStore
+) -> None:
+    centred = [
+        f'encoders.{one}={{name="mlp", hidden=[8], centred=true}}' for one in ("cxr", "ecg", "labs")
+    ]
+    rows = np.flatnonzero(synthetic_store.present.all(axis=1))[:8]
+    found = []
+    for weight in (0.0, 1.0):
+        objective = f'objective={{name="{name}", weight={weight}}}'
+        task = mlp_task(catalog, *centred, objective)
+        learner = build_learner(task, synthetic_store, seed=0).train()
+        batch = load_batch(synthetic_store, rows, modalities=task.modalities)
+        fabric = Fabric(accelerator="cpu", devices=1, plugins=[LightningEnvironment()])
+        drawn = torch.Generator().manual_seed(0)
+        loss = learner(vars(batch), vars(SideInformation(batch.rows)), drawn, fabric, 0.0)
+        loss["loss"].backward()
+        found.append(dict(learner.model.named_buffers()))
+    assert any("running_mean" in name for name in found[0])
+    for name, whole in found[0].items():
+        assert torch.equal(found[1][name], whole), name
+
+
 def test_the_objective_gets_the_labs_of_nobody_and_no_other_input(
     catalog: Catalog, synthetic_store: CohortStore
 ) -> None:
