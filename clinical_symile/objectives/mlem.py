@@ -80,8 +80,9 @@ class Mlem(Objective):
     - `generative`: the loss of next events, see `NextEvent`;
     - `aligned`: CLIP's loss between g and h.
 
-    A part is a stretch of `share` of a sample's events, at least one. Inputs are read by
-    `event_sequences`. `score` is CLIP's: g is for training alone.
+    A part is a stretch of `share` of a sample's events, at least one; other analytes of labs are as
+    if they were not measured. Inputs are read by `event_sequences`. `score` is CLIP's:
+    g is for training alone.
 
     Source: Moskvoretskii et al., "MLEM: Generative and Contrastive Learning as Distinct Modalities
     for Event Sequences", 2024, https://arxiv.org/abs/2401.15935, from its abstract and a summary.
@@ -171,11 +172,13 @@ class Mlem(Objective):
             )
         alone = torch.zeros_like(batch.available)
         alone[:, self.column] = batch.available[:, self.column]
+        unmeasured = batch.unmeasured.get(name)
+        absent = torch.zeros_like(inputs) if unmeasured is None else unmeasured.to(inputs)
         views = [View(batch)]
         for _ in range(2):
             kept = draw_part(events.is_event, self.share, generator=generator)
             shape = (len(inputs), *[1] * (inputs.ndim - 2), inputs.shape[-1])
-            part = torch.where(kept.reshape(shape), inputs, torch.zeros_like(inputs))
+            part = torch.where(kept.reshape(shape), inputs, absent)
             changed = replace(batch, inputs={**batch.inputs, name: part}, available=alone)
             carried = {} if len(views) > 1 else {EVENTS: inputs.detach()}
             views.append(View(changed, carried=carried, updates_statistics=False))

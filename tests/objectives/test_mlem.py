@@ -1,6 +1,7 @@
 """MLEM: the loss of next events by hand, its parts, its terms, and that lab events train it."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -103,6 +104,18 @@ def test_views_have_parts_of_the_events_alone(rng: np.random.Generator) -> None:
             kept = part[sample].any(dim=0)
             assert kept.any()
             assert torch.equal(part[sample][:, kept], labs[sample][:, kept])
+
+
+def test_an_analyte_that_a_part_lacks_is_as_one_that_was_not_measured(rng) -> None:
+    labs = torch.stack([torch.from_numpy(rng.random((4, 6))), torch.ones(4, 6)], dim=1).float()
+    unmeasured = torch.stack([torch.linspace(0.4, 0.6, 6), torch.zeros(6)])
+    batch = replace(batch_of(labs), unmeasured={"labs": unmeasured})
+    _, *parts = connected(Mlem()).views(batch, generator=drawn(), progress=0.0)
+    for view in parts:
+        part = view.batch.inputs["labs"]
+        measured = part[:, 1] == 1
+        assert measured.sum(dim=1).tolist() == [4] * 4
+        assert torch.equal(part, torch.where(measured[:, None], labs, unmeasured))
 
 
 def input_of(objective: Mlem, encoder: EventGru, labs: Tensor, others: Tensor) -> ObjectiveInput:
