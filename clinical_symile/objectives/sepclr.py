@@ -48,8 +48,8 @@ class SepClr(Objective):
 
     The last `salient_share` of an embedding's numbers are its salient part s, the others, scaled to
     length 1, its common part c. A sample is a target if a named label is positive, and background
-    if all known ones are negative; uncertain ones are unknown. With k(x, y) = exp(-f ‖x - y‖²) the
-    loss is the sum of
+    if all are known to be negative: an unknown or uncertain one may be positive. With
+    k(x, y) = exp(-f ‖x - y‖²) the loss is the sum of
 
     - `common`: the alignment f ‖c - c'‖² of the modalities of a sample, and twice the uniformity
       log mean k(c_i, c_j) of samples i ≠ j of a modality;
@@ -60,8 +60,8 @@ class SepClr(Objective):
       background samples replaced by 0. The entropies of c and of s grow by their uniformities, so
       that more joint entropy means less mutual information.
 
-    Alignments are means over pairs of modalities, all else over modalities. A sample without a
-    known label has its common part alone. `score` is the sum of the inner products of common parts.
+    Alignments are means over pairs of modalities, all else over modalities. A sample that
+    is neither has its common part alone. `score` is the sum of the inner products of common parts.
 
     Source: Louiset et al., "Separating Common from Salient Patterns with Contrastive Representation
     Learning", ICLR 2024, https://arxiv.org/abs/2402.11928. There the parts are outputs of two heads
@@ -130,8 +130,7 @@ class SepClr(Objective):
         """See the class."""
         common, salient = self.parts(z)
         target = (inputs.labels == 1).any(dim=1)
-        unknown = (inputs.labels != 0) & (inputs.labels != 1)
-        background = ~target & ~unknown.all(dim=1) & ~(inputs.labels == -1).any(dim=1)
+        background = (inputs.labels == 0).all(dim=1)
         shown = torch.where(target[:, None, None], salient, 0.0)
         terms: dict[str, list[Tensor]] = {name: [] for name in _NAMES}
         for pair in complete_pairs(z, available, objective="a SepCLR step"):

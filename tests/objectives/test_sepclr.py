@@ -110,9 +110,11 @@ def test_a_batch_without_targets_or_without_labels_has_its_common_terms_alone(rn
     healthy = terms(torch.zeros(5, 1))
     assert healthy["salient"] == pytest.approx(0, abs=1e-12)
     assert healthy["background"] > 0
-    several = terms(torch.tensor([[0.0, math.nan]] * 5))
-    assert several == pytest.approx(healthy)
-    assert terms(torch.tensor([[0.0, -1.0]] * 5))["background"] == 0
+    assert terms(torch.zeros(5, 2)) == pytest.approx(healthy)
+    for open_label in (math.nan, -1.0):
+        may_be_positive = terms(torch.tensor([[0.0, open_label]] * 5))
+        assert may_be_positive.pop("common") != 0
+        assert set(may_be_positive.values()) == {0.0}
 
 
 def test_a_score_reads_common_parts_alone(rng) -> None:
