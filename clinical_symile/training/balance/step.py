@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.errors import DefinitionError
@@ -45,16 +45,30 @@ def build_balance(task: Pretraining, learner: Learner) -> Balance | None:
 
 
 def _check_encoders(learner: Learner) -> None:
-    """Refuse a model whose encoders are not trained: a balance would change nothing.
+    """Refuse a model whose encoders are not trained, or have weights in common.
+
+    A balance would change nothing, or give a shared weight to one of its modalities.
 
     Raises:
-        ValueError: no weight of an encoder is trained.
+        ValueError: no weight of an encoder is trained, or one is of two encoders.
     """
     trained = [name for name, weight in learner.named_parameters() if weight.requires_grad]
     if not any(owner_of(name) for name in trained):
         raise ValueError(
             "it changes the gradients of encoders, and none of these is trained. Remove [balance], "
             "or choose a missing_modality that trains encoders."
+        )
+    owners: dict[nn.Parameter, set[str]] = {}
+    for name, weight in learner.named_parameters(remove_duplicate=False):
+        owner = owner_of(name)
+        if owner is not None:
+            owners.setdefault(weight, set()).add(owner)
+    shared = next((of for of in owners.values() if len(of) > 1), None)
+    if shared is not None:
+        raise ValueError(
+            f"it treats encoders apart, and those of {' and '.join(sorted(shared))} have one "
+            "network; expected a network for each modality. Remove [balance], or choose other "
+            "encoders."
         )
 
 

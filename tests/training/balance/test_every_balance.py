@@ -347,6 +347,15 @@ def test_each_balance_has_a_task_that_trains(
         (OUTCOME, ("objective.agreement=1.0", "objective.unimodal_weight=0.0"), "heads of single"),
         (OUTCOME, ("objective.effect=1.0",), "which only the balance 'mcr' gives to encoders"),
         (OUTCOME, ("objective.effect=1.0", 'balance={name="mlb"}'), "only the balance 'mcr'"),
+        (
+            OUTCOME,
+            (
+                'balance={name="mlb"}',
+                'encoders.cxr={name="pixels"}',
+                'encoders.labs={name="pixels"}',
+            ),
+            "those of cxr and labs have one network; expected a network for each modality",
+        ),
         (OUTCOME, ('balance={name="mlbb"}',), "unknown balance 'mlbb'; did you mean 'mlb'"),
     ],
 )
