@@ -27,15 +27,22 @@ def build_encoder(named: EncoderConfig, shape: tuple[int, ...], dim: int) -> nn.
 
     Raises:
         DefinitionError: the file of weights is missing or not the one of the task's digest.
-        ValueError: the encoder or its adapter does not accept its arguments.
+        ValueError: the encoder or its adapter does not accept its arguments, or a network that
+            modalities share shall be frozen or adapted.
     """
     weights = named.arguments.get(WEIGHTS)
     if isinstance(weights, str):
         check_weights(Path(weights), named.sha256)
-    encoder = resolve(named.name, ENCODERS)(shape, dim, **named.arguments)
+    encoder: nn.Module = resolve(named.name, ENCODERS)(shape, dim, **named.arguments)
     if getattr(encoder, "is_frozen", False) and not named.frozen:
         raise ValueError(
             f"'{named.name}' computes no gradients of its weights; expected frozen = true. Add it."
+        )
+    if isinstance(encoder, SharedNetwork) and (named.frozen or named.adapter is not None):
+        field = "frozen" if named.frozen else "adapter"
+        raise ValueError(
+            f"'{named.name}' has one network for all modalities, which {field} does not share; "
+            f"expected neither frozen nor adapter. Leave {field} out, or choose another encoder."
         )
     if named.frozen:
         arguments = {key: value for key, value in named.arguments.items() if key != WEIGHTS}

@@ -9,6 +9,7 @@ from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import read_task
 from clinical_symile.data.store import CohortStore
+from clinical_symile.errors import DefinitionError
 from clinical_symile.models.encoders.pixels import Pixels
 from clinical_symile.models.multimodal import build_model
 from clinical_symile.tracking.run import Run
@@ -62,6 +63,18 @@ def test_shared_weights_are_saved_and_are_shared_again_when_they_are_read(
     assert all(network is networks[0] for network in networks)
     for one, other in zip(learner.parameters(), again.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("field", ["frozen=true", 'adapter={name="lora"}'])
+def test_a_shared_network_is_neither_frozen_nor_adapted(
+    field: str, catalog: Catalog, synthetic_store: CohortStore
+) -> None:
+    override = f'encoders.cxr={{name="pixels", {field}}}'
+    task = read_task(catalog, "pretraining/encoders/clippo", overrides=["dim=8", override])
+    assert isinstance(task, Pretraining)
+    name = field.partition("=")[0]
+    with pytest.raises(DefinitionError, match=rf"encoders\.cxr: .* which {name} does not share"):
+        build_model(task, synthetic_store, seed=0)
 
 
 def test_a_picture_that_is_too_small_is_refused() -> None:
