@@ -101,7 +101,8 @@ def whole_input(objective: Objective, batch: Embeddings, sizes: list[int]) -> Ob
         carried = {
             name: torch.cat([view.carried[name] for view in views]) for name in views[0].carried
         }
-        further.append(EncodedView(replace(batch, z=z), mixing, carried))
+        has = torch.cat([view.embeddings.available for view in views])
+        further.append(EncodedView(replace(batch, z=z, available=has), mixing, carried))
     first = replace(batch, z=torch.cat([share.embeddings.z for share in shares]))
     return replace(toy_input(objective, batch), embeddings=first, further=tuple(further))
 

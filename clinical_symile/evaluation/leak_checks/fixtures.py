@@ -64,7 +64,8 @@ def toy_input(
 ) -> ObjectiveInput:
     """Return the input of a step whose encoder scales its input to length 1, with every view.
 
-    The teacher's embeddings are those of the batch, without gradient.
+    The teacher's embeddings are those of the batch, without gradient. What a view leaves
+    out is NaN.
 
     Args:
         objective: makes the views.
@@ -78,13 +79,16 @@ def toy_input(
     batch = Batch(dict(columns), embeddings.available, embeddings.modalities, embeddings.rows)
     drawn = torch.Generator().manual_seed(seed)
     first, *others = objective.views(batch, generator=drawn, progress=progress)
-    has = embeddings.available[:, :, None]
 
     def encoded(view: View) -> EncodedView:
+        available = view.batch.available
+        has = available[:, :, None]
         inputs = torch.stack([view.batch.inputs[name] for name in embeddings.modalities], dim=1)
         z = nn.functional.normalize(torch.where(has, inputs, torch.zeros_like(inputs)), dim=2)
-        kept = torch.where(has, z, exact)  # what is hidden stays, to show what reads it
-        return view.encoded(replace(embeddings, z=kept))
+        # What is hidden stays, to show what reads it; what the view left out is no number.
+        left_out = (embeddings.available & ~available)[:, :, None]
+        kept = torch.where(has, z, exact).masked_fill(left_out, torch.nan)
+        return view.encoded(replace(embeddings, z=kept, available=available))
 
     further = tuple(encoded(view) for view in others)
     if first.batch is not batch:

@@ -1,10 +1,13 @@
 """No registered objective leaks."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from clinical_symile.evaluation.leak_checks.objectives import objective_leaks
 from clinical_symile.objectives.clip import Clip
+from clinical_symile.objectives.rebar import Rebar
 from clinical_symile.objectives.subsets import SubsetSum
 from clinical_symile.objectives.symile import Symile
 from clinical_symile.registry.base import resolve
@@ -21,6 +24,19 @@ def test_no_objective_leaks(name):
 )
 def test_no_variant_of_an_objective_leaks(objective):
     assert list(objective_leaks(objective)) == []
+
+
+def test_a_modality_that_a_view_left_out_is_not_read():
+    class Greedy(Rebar):
+        """Reads X-rays of a view that has the ECG alone."""
+
+        def informed_loss(self, z, available, inputs, *, generator):
+            loss = super().informed_loss(z, available, inputs, generator=generator)
+            read = inputs.further[0].embeddings.z[available[:, 0], 0].sum()
+            return replace(loss, total=loss.total + read)
+
+    leaks = list(objective_leaks(Greedy()))
+    assert any(leak.startswith("the loss changes") for leak in leaks)
 
 
 def test_a_gradient_that_leaks_is_named_where_the_loss_is_right():
