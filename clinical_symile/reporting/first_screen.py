@@ -1,12 +1,13 @@
 """Draw the first screen of a report: answers, one figure, the subjects and a caveat."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from clinical_symile.missingness.patterns import SHIFTED_MARKER
 from clinical_symile.reporting.cohort_counts import subjects_sentence
 from clinical_symile.reporting.figures.picture import Legend
+from clinical_symile.reporting.report_data import ReportFacts
 from clinical_symile.reporting.result_lookup import ResultTable, Series, TaskTables
 from clinical_symile.reporting.sections.base import (
     Content,
@@ -37,7 +38,6 @@ from clinical_symile.reporting.text.answers import (
     MOST_ANSWERS,
     Decision,
     answer_sentences,
-    method_decisions,
     retained_answers,
 )
 from clinical_symile.reporting.text.caveats import (
@@ -50,30 +50,7 @@ from clinical_symile.reporting.text.findings import (
 )
 from clinical_symile.reporting.text.labels import CHANCE_LABEL, ORACLE_LABEL
 from clinical_symile.tracking.benchmark_tables import MethodComparison
-from clinical_symile.tracking.results import Comparison, Result, SkippedResult
-
-
-@dataclass(frozen=True, repr=False)
-class ReportFacts:
-    """The facts of a report that its first screen shows beside the answers.
-
-    Attributes:
-        series: the runs, as figures draw them.
-        runs: the records of the trained runs.
-        results: all results.
-        cohort: the manifest of the cohort.
-        has_oracle: True if the cohort's oracle is known.
-        baselines: the baselines by run; figures' legends leave them out.
-        notes: what else a reader must know.
-    """
-
-    series: Sequence[Series]
-    runs: Sequence[Mapping[str, Any]]
-    results: Sequence[Result]
-    cohort: Mapping[str, Any]
-    has_oracle: bool
-    baselines: Mapping[str, str] = field(default_factory=dict)
-    notes: Sequence[str] = ()
+from clinical_symile.tracking.results import Comparison, SkippedResult
 
 
 def draw_findings(
@@ -84,14 +61,8 @@ def draw_findings(
     scores: ResultTable,
     decisions: Sequence[Decision],
     tasks: TaskTables,
-    series: Sequence[Series],
     trained: Sequence[Series],
-    runs: Sequence[Mapping[str, Any]],
-    baselines: Mapping[str, str],
-    results: Sequence[Result],
-    cohort: Mapping[str, Any],
-    has_oracle: bool,
-    notes: Sequence[str] = (),
+    facts: ReportFacts,
 ) -> Content:
     """Answer the report's question: at most three sentences, one figure, subjects, one caveat."""
     # Baselines are in figures and tables; a sentence on each pair would hide the others.
@@ -105,8 +76,7 @@ def draw_findings(
     )
     answers = answer_sentences(scores, decisions, tasks=tasks, series=trained)
     panel = _leading_panel(scores, decisions, tasks=tasks, series=trained)
-    facts = ReportFacts(series, runs, results, cohort, has_oracle, baselines, notes)
-    return _first_screen(answers, details, panel, facts)
+    return _first_screen(answers, panel, facts, details=details)
 
 
 def _leading_panel(
@@ -135,22 +105,15 @@ def _leading_panel(
 def draw_retained(
     *,
     scores: ResultTable,
-    comparisons: Sequence[Comparison],
+    decisions: Sequence[Decision],
     tasks: TaskTables,
-    series: Sequence[Series],
-    runs: Sequence[Mapping[str, Any]],
-    results: Sequence[Result],
-    cohort: Mapping[str, Any],
-    has_oracle: bool,
+    trained: Sequence[Series],
+    facts: ReportFacts,
 ) -> Content:
     """Answer what is retained when modalities are missing."""
-    decisions = method_decisions(comparisons, tasks=tasks, series=series)
-    sentences = retained_answers(scores, decisions, tasks=tasks, series=series)
-    panel = next(iter(degradation_panels(scores, tasks=tasks, series=series)), None)
-    details = sentences[MOST_ANSWERS:]
-    answers = sentences[:MOST_ANSWERS]
-    facts = ReportFacts(series, runs, results, cohort, has_oracle)
-    return _first_screen(answers, details, panel, facts)
+    found = retained_answers(scores, decisions, tasks=tasks, series=trained)
+    panel = next(iter(degradation_panels(scores, tasks=tasks, series=trained)), None)
+    return _first_screen(found, panel, facts)
 
 
 def draw_objective_findings(
@@ -159,21 +122,13 @@ def draw_objective_findings(
     scores: ResultTable,
     decisions: Sequence[Decision],
     tasks: TaskTables,
-    series: Sequence[Series],
     trained: Sequence[Series],
-    runs: Sequence[Mapping[str, Any]],
-    baselines: Mapping[str, str],
-    results: Sequence[Result],
-    cohort: Mapping[str, Any],
-    has_oracle: bool,
-    notes: Sequence[str] = (),
+    facts: ReportFacts,
 ) -> Content:
     """Answer which objective leads without a modality, and which ones pass sums over pairs."""
     found = objective_sentences(scores, comparisons, decisions, tasks=tasks, trained=trained)
     panel = next(iter(degradation_panels(scores, tasks=tasks, series=trained)), None)
-    answers, details = found[:MOST_ANSWERS], found[MOST_ANSWERS:]
-    facts = ReportFacts(series, runs, results, cohort, has_oracle, baselines, notes)
-    return _first_screen(answers, details, panel, facts)
+    return _first_screen(found, panel, facts)
 
 
 def draw_method_findings(
@@ -181,23 +136,15 @@ def draw_method_findings(
     scores: ResultTable,
     decisions: Sequence[Decision],
     tasks: TaskTables,
-    series: Sequence[Series],
     trained: Sequence[Series],
-    runs: Sequence[Mapping[str, Any]],
-    baselines: Mapping[str, str],
-    results: Sequence[Result],
-    cohort: Mapping[str, Any],
-    has_oracle: bool,
-    notes: Sequence[str] = (),
+    facts: ReportFacts,
 ) -> Content:
     """Answer which method holds up, for which kind of missingness, and how sure that is."""
     best = best_methods(scores, decisions, tasks=tasks, trained=trained)
-    found = best_method_sentences(best, training_costs(runs, trained), scores, tasks=tasks)
+    found = best_method_sentences(best, training_costs(facts.runs, trained), scores, tasks=tasks)
     found += retained_answers(scores, decisions, tasks=tasks, series=trained)
     panel = next(iter(degradation_panels(scores, tasks=tasks, series=trained)), None)
-    answers, details = found[:MOST_ANSWERS], found[MOST_ANSWERS:]
-    facts = ReportFacts(series, runs, results, cohort, has_oracle, baselines, notes)
-    return _first_screen(answers, details, panel, facts)
+    return _first_screen(found, panel, facts)
 
 
 def draw_mismatch_findings(
@@ -205,19 +152,13 @@ def draw_mismatch_findings(
     unscored: Sequence[SkippedResult],
     scores: ResultTable,
     tasks: TaskTables,
-    series: Sequence[Series],
-    runs: Sequence[Mapping[str, Any]],
-    results: Sequence[Result],
-    cohort: Mapping[str, Any],
-    has_oracle: bool,
+    facts: ReportFacts,
 ) -> Content:
     """Answer what is lost when a model meets other modalities than it was trained with."""
-    matrices = mismatch_matrices(scores, runs, unscored, tasks=tasks)
+    matrices = mismatch_matrices(scores, facts.runs, unscored, tasks=tasks)
     found = mismatch_sentences(matrices, tasks)
     panel = mismatch_panel(matrices[0], tasks) if matrices else None
-    answers, details = found[:MOST_ANSWERS], found[MOST_ANSWERS:]
-    facts = ReportFacts(series, runs, results, cohort, has_oracle)
-    return replace(_first_screen(answers, details, panel, facts), legend=None)
+    return replace(_first_screen(found, panel, facts), legend=None)  # a heat map has none
 
 
 def draw_pairing_findings(
@@ -225,22 +166,15 @@ def draw_pairing_findings(
     scores: ResultTable,
     decisions: Sequence[Decision],
     tasks: TaskTables,
-    series: Sequence[Series],
     trained: Sequence[Series],
-    runs: Sequence[Mapping[str, Any]],
-    baselines: Mapping[str, str],
-    results: Sequence[Result],
-    cohort: Mapping[str, Any],
-    has_oracle: bool,
-    notes: Sequence[str] = (),
+    facts: ReportFacts,
 ) -> Content:
     """Answer what fewer whole samples and mismatched ones cost, and which method loses least."""
-    found = pairing_sentences(scores, decisions, tasks=tasks, runs=runs, trained=trained)
-    panels = pairing_panels(scores, tasks=tasks, runs=runs, trained=trained)
+    found = pairing_sentences(scores, decisions, tasks=tasks, runs=facts.runs, trained=trained)
+    panels = pairing_panels(scores, tasks=tasks, runs=facts.runs, trained=trained)
     panel = next(iter(panels), None)
-    facts = ReportFacts(series, runs, results, cohort, has_oracle, baselines, notes)
-    legend = pairing_legend(runs, trained, has_oracle=has_oracle)
-    return _first_screen(found[:MOST_ANSWERS], found[MOST_ANSWERS:], panel, facts, legend)
+    legend = pairing_legend(facts.runs, trained, has_oracle=facts.has_oracle)
+    return _first_screen(found, panel, facts, legend=legend)
 
 
 def draw_shift_findings(
@@ -249,14 +183,8 @@ def draw_shift_findings(
     scores: ResultTable,
     decisions: Sequence[Decision],
     tasks: TaskTables,
-    series: Sequence[Series],
     trained: Sequence[Series],
-    runs: Sequence[Mapping[str, Any]],
-    baselines: Mapping[str, str],
-    results: Sequence[Result],
-    cohort: Mapping[str, Any],
-    has_oracle: bool,
-    notes: Sequence[str] = (),
+    facts: ReportFacts,
 ) -> Content:
     """Answer what is lost where a marker follows the outcome, but not in held-out samples."""
     found = shift_sentences(scores, losses, decisions, tasks=tasks, trained=trained)
@@ -264,20 +192,25 @@ def draw_shift_findings(
     panel = next(
         (one for one in panels if one.picture and SHIFTED_MARKER in one.picture.name), None
     )
-    facts = ReportFacts(series, runs, results, cohort, has_oracle, baselines, notes)
-    return _first_screen(found[:MOST_ANSWERS], found[MOST_ANSWERS:], panel, facts)
+    return _first_screen(found, panel, facts)
 
 
 def _first_screen(
-    answers: Sequence[str],
-    details: Sequence[str],
+    found: Sequence[str],
     panel: ReportPanel | None,
     facts: ReportFacts,
+    *,
+    details: Sequence[str] = (),
     legend: Legend | None = None,
 ) -> Content:
     """Return the first screen of a report; its figure is named `answer`.
 
-    The legend is that of the methods, unless the figure has its own.
+    Args:
+        found: sentences, the most important first; those after `MOST_ANSWERS` are folded.
+        panel: the figure; None for none.
+        facts: what is shown beside the answers.
+        details: further sentences that are folded.
+        legend: of the figure, if it is not that of the methods.
     """
     panels = []
     if panel is not None and panel.picture is not None:
@@ -294,8 +227,8 @@ def _first_screen(
         legend=legend if panels else None,
         caption=main_caveat(facts.results, series=facts.series, runs=facts.runs, notes=facts.notes),
         values={
-            "sentences": answers,
-            "details": details,
+            "sentences": found[:MOST_ANSWERS],
+            "details": [*found[MOST_ANSWERS:], *details],
             "subjects": subjects_sentence(facts.cohort),
             "seeds": _seed_caveat(facts.series, facts.runs),
         },
@@ -307,19 +240,7 @@ def _seed_caveat(series: Sequence[Series], runs: Sequence[Mapping[str, Any]]) ->
     return seed_caveat([one for one in series if one.run in trained]) or ""
 
 
-_NEEDS = (
-    "scores",
-    "decisions",
-    "tasks",
-    "series",
-    "trained",
-    "runs",
-    "baselines",
-    "results",
-    "cohort",
-    "has_oracle",
-    "notes",
-)
+_NEEDS = ("scores", "decisions", "tasks", "trained", "facts")
 
 FINDING_SENTENCES = Section(
     "findings",
@@ -350,7 +271,7 @@ METHOD_FINDINGS = Section(
 
 MISMATCH_FINDINGS = Section(
     "mismatch_findings",
-    ("unscored", "scores", "tasks", "series", "runs", "results", "cohort", "has_oracle"),
+    ("unscored", "scores", "tasks", "facts"),
     draw_mismatch_findings,
     "sections/sentences.j2",
     display_name="modalities of training against those met, in sentences",
@@ -377,16 +298,7 @@ SHIFT_FINDINGS = Section(
 
 RETAINED = Section(
     "retained",
-    (
-        "scores",
-        "comparisons",
-        "tasks",
-        "series",
-        "runs",
-        "results",
-        "cohort",
-        "has_oracle",
-    ),
+    _NEEDS,
     draw_retained,
     "sections/sentences.j2",
     display_name="retained performance, in sentences",

@@ -60,6 +60,29 @@ class QueryExample:
     answers: Mapping[str, Sequence[tuple[Any, bool]]]
 
 
+@dataclass(frozen=True, repr=False)
+class ReportFacts:
+    """The facts of a report that its first screen shows beside the answers.
+
+    Attributes:
+        series: the runs, as figures draw them.
+        runs: the records of the trained runs.
+        results: all results but those of diagnostics.
+        cohort: the manifest of the cohort.
+        has_oracle: True if the cohort's oracle is known.
+        baselines: the baselines by run; figures' legends leave them out.
+        notes: what else a reader must know.
+    """
+
+    series: Sequence[Series]
+    runs: Sequence[Mapping[str, Any]]
+    results: Sequence[Result]
+    cohort: Mapping[str, Any]
+    has_oracle: bool
+    baselines: Mapping[str, str]
+    notes: Sequence[str]
+
+
 @dataclass(frozen=True, kw_only=True)
 class ReportData:
     """All that the sections of a report may need; results and tasks suffice for figures.
@@ -175,6 +198,19 @@ class ReportData:
         if name == "results":
             return [row for row in self.results if row.task not in apart]
         return getattr(self, name)
+
+    @property
+    def facts(self) -> ReportFacts:
+        """What a first screen shows beside its answers."""
+        return ReportFacts(
+            self.series,
+            self.runs,
+            self.section_input("results"),
+            self.cohort,
+            self.has_oracle,
+            self.baselines,
+            self.notes,
+        )
 
     @property
     def has_oracle(self) -> bool:

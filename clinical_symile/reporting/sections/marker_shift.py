@@ -36,7 +36,7 @@ _KEPT, _COMPLETE = "marker", "complete"
 
 @dataclass(frozen=True)
 class _Loss:
-    """What the runs of a method lose under a pattern: in how many it is significant, and how much.
+    """The losses of a method under a pattern: how many of its runs, and how much.
 
     Attributes:
         method: the method.
