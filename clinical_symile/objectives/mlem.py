@@ -1,7 +1,6 @@
 """MLEM: align a generative and a contrastive encoding of event sequences, as two modalities."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -9,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from clinical_symile.data.loader import Batch
-from clinical_symile.objectives.arguments import above, at_least, refuse
+from clinical_symile.objectives.arguments import above, at_least, column_of, refuse
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.events import EventSequences, event_sequences
 from clinical_symile.objectives.infonce import clip_loss, two_way_losses
@@ -17,10 +16,9 @@ from clinical_symile.objectives.inputs import ObjectiveInput
 from clinical_symile.objectives.loss import Loss, sum_of_terms
 from clinical_symile.objectives.slots import filled_slots
 from clinical_symile.objectives.starting_weights import starting_weights
-from clinical_symile.objectives.views import View
+from clinical_symile.objectives.views import View, part_view
 
 EVENTS = "events"  # what the first view of a part carries: all events
-_MODALITY = "labs"
 
 
 class NextEvent(nn.Module):
@@ -142,15 +140,7 @@ class Mlem(Objective):
             ValueError: the modality is none of the task.
         """
         super().connect(modalities=modalities, dim=dim, norm=norm, generator=generator)
-        named = self.modality
-        if named is None:
-            named = _MODALITY if _MODALITY in modalities else modalities[-1]
-        if named not in modalities:
-            raise ValueError(
-                f"modality is '{named}'; expected one of the task: {', '.join(modalities)}. "
-                "Correct it."
-            )
-        self.column = modalities.index(named)
+        self.column = column_of(self.modality, modalities, usual="labs", otherwise=-1)
         self.next_event = NextEvent(self.codes, self.width, dim, generator)
 
     def views(self, batch: Batch, *, generator: torch.Generator, progress: float) -> Sequence[View]:
@@ -170,8 +160,6 @@ class Mlem(Objective):
                 f"{name} has {found} codes, and codes is {self.codes}; expected at least as many. "
                 "Raise codes."
             )
-        alone = torch.zeros_like(batch.available)
-        alone[:, self.column] = batch.available[:, self.column]
         unmeasured = batch.unmeasured.get(name)
         absent = torch.zeros_like(inputs) if unmeasured is None else unmeasured.to(inputs)
         views = [View(batch)]
@@ -179,9 +167,8 @@ class Mlem(Objective):
             kept = draw_part(events.is_event, self.share, generator=generator)
             shape = (len(inputs), *[1] * (inputs.ndim - 2), inputs.shape[-1])
             part = torch.where(kept.reshape(shape), inputs, absent)
-            changed = replace(batch, inputs={**batch.inputs, name: part}, available=alone)
             carried = {} if len(views) > 1 else {EVENTS: inputs.detach()}
-            views.append(View(changed, carried=carried, updates_statistics=False))
+            views.append(part_view(batch, part, column=self.column, carried=carried))
         return views
 
     def informed_loss(

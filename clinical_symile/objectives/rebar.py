@@ -1,7 +1,6 @@
 """REBAR: contrast segments of a waveform; the positive is what restores the anchor best."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from math import prod, sqrt
 
 import torch
@@ -10,17 +9,22 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from clinical_symile.data.loader import Batch
-from clinical_symile.objectives.arguments import at_least, between_0_and_1, from_0_to_1, refuse
+from clinical_symile.objectives.arguments import (
+    at_least,
+    between_0_and_1,
+    column_of,
+    from_0_to_1,
+    refuse,
+)
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.infonce import clip_loss
 from clinical_symile.objectives.inputs import ObjectiveInput
 from clinical_symile.objectives.loss import Loss, sum_of_terms
 from clinical_symile.objectives.slots import filled_slots
 from clinical_symile.objectives.starting_weights import starting_weights
-from clinical_symile.objectives.views import HIDDEN_VALUE, View
+from clinical_symile.objectives.views import HIDDEN_VALUE, View, part_view
 
 SEGMENT = "segment"  # what views carry: the segment at a lower rate
-_MODALITY = "ecg"
 _KERNEL, _DILATIONS = 5, (2, 4, 8)  # of the convolutions after the first: 61 places in all
 
 
@@ -182,15 +186,7 @@ class Rebar(Objective):
             ValueError: the modality is none of the task.
         """
         super().connect(modalities=modalities, dim=dim, norm=norm, generator=generator)
-        named = self.modality
-        if named is None:
-            named = _MODALITY if _MODALITY in modalities else modalities[0]
-        if named not in modalities:
-            raise ValueError(
-                f"modality is '{named}'; expected one of the task: {', '.join(modalities)}. "
-                "Correct it."
-            )
-        self.column = modalities.index(named)
+        self.column = column_of(self.modality, modalities, usual="ecg", otherwise=0)
         self.retrieval = SegmentRetrieval(self.width, generator)
 
     def views(self, batch: Batch, *, generator: torch.Generator, progress: float) -> Sequence[View]:
@@ -210,17 +206,14 @@ class Rebar(Objective):
                 f"{name} has {inputs.shape[-1]} places in time; expected at least {self.segments}, "
                 "the number of segments. Lower segments, or name another modality."
             )
-        alone = torch.zeros_like(batch.available)
-        alone[:, self.column] = batch.available[:, self.column]
         views = [View(batch)]
         for place in torch.randperm(self.segments, generator=generator).tolist():
             shown = segment_of(inputs, place, self.segments)
             whole = torch.full_like(inputs, HIDDEN_VALUE)
             length = shown.shape[-1]
             whole[..., place * length : (place + 1) * length] = shown
-            changed = replace(batch, inputs={**batch.inputs, name: whole}, available=alone)
             carried = {SEGMENT: at_places(shown.detach(), self.places)}
-            views.append(View(changed, carried=carried, updates_statistics=False))
+            views.append(part_view(batch, whole, column=self.column, carried=carried))
         return views
 
     def informed_loss(

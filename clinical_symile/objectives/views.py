@@ -107,6 +107,26 @@ def mixed_inputs(
     return inputs.index_put((rows,), own * inputs[rows] + (1 - own) * inputs[partners[rows]])
 
 
+def part_view(
+    batch: Batch, inputs: Float[Tensor, "sample ..."], *, column: int, carried: Mapping[str, Tensor]
+) -> View:
+    """Return a further view of parts of one modality, without the others.
+
+    No other modality is encoded again, and running statistics stay those of whole recordings.
+
+    Args:
+        batch: the step's batch.
+        inputs: the modality's inputs, of which parts are left.
+        column: the column of the modality.
+        carried: see `View`.
+    """
+    alone = torch.zeros_like(batch.available)
+    alone[:, column] = batch.available[:, column]
+    every = {**batch.inputs, batch.modalities[column]: inputs}
+    changed = replace(batch, inputs=every, available=alone)
+    return View(changed, carried=carried, updates_statistics=False)
+
+
 def partly_hidden(batch: Batch, share: float, *, generator: torch.Generator) -> Batch:
     """Return a batch with a stretch of every input hidden, see `hide_stretch`."""
     inputs = {
