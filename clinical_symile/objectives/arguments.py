@@ -72,22 +72,15 @@ def _outside(
     ]
 
 
-def column_of(named: str | None, modalities: Sequence[str], *, usual: str, otherwise: int) -> int:
+def column_of(modality: str, modalities: Sequence[str]) -> int:
     """Return the column of the modality that an argument names.
 
-    Args:
-        named: the argument; None for the usual modality.
-        modalities: those of the task.
-        usual: the modality where none is named.
-        otherwise: the column where none is named and the task lacks the usual one.
-
     Raises:
-        ValueError: the named modality is none of the task.
+        ValueError: it is none of the task.
     """
-    if named is None:
-        return modalities.index(usual) if usual in modalities else otherwise % len(modalities)
-    if named not in modalities:
+    if modality not in modalities:
         raise ValueError(
-            f"modality is '{named}'; expected one of the task: {', '.join(modalities)}. Correct it."
+            f"modality is '{modality}'; expected one of the task: {', '.join(modalities)}. "
+            "Correct it."
         )
-    return modalities.index(named)
+    return modalities.index(modality)

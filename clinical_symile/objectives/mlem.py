@@ -91,7 +91,7 @@ class Mlem(Objective):
 
     Args:
         temperature: starting value of 1 / logit_scale, which is then learned.
-        modality: the modality of events; None for `labs`, or for the last if none has this name.
+        modality: the modality of events.
         weight: weight of the three further terms; 0 is CLIP.
         share: the share of a sample's events that a part has.
         codes: the largest number of codes that the events may have.
@@ -115,7 +115,7 @@ class Mlem(Objective):
         self,
         *,
         temperature: float = 0.07,
-        modality: str | None = None,
+        modality: str = "labs",
         weight: float = 1.0,
         share: float = 0.6,
         codes: int = 64,
@@ -140,7 +140,7 @@ class Mlem(Objective):
             ValueError: the modality is none of the task.
         """
         super().connect(modalities=modalities, dim=dim, norm=norm, generator=generator)
-        self.column = column_of(self.modality, modalities, usual="labs", otherwise=-1)
+        self.column = column_of(self.modality, modalities)
         self.next_event = NextEvent(self.codes, self.width, dim, generator)
 
     def views(self, batch: Batch, *, generator: torch.Generator, progress: float) -> Sequence[View]:
@@ -154,6 +154,12 @@ class Mlem(Objective):
         name = batch.modalities[self.column]
         inputs = batch.inputs[name]
         events = event_sequences(inputs)
+        codes = events.codes[batch.available[:, self.column]]
+        if not (((codes == 0) | (codes == 1)).all() and (codes.sum(dim=2) <= 1).all()):
+            raise ValueError(
+                f"{name} has no events; expected for each event 1 in the row of its code and 0 in "
+                "the others. Name a modality of lab_events or labs."
+            )
         found = events.codes.shape[2]
         if found > self.codes:
             raise ValueError(

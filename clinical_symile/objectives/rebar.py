@@ -131,7 +131,7 @@ class Rebar(Objective):
 
     Args:
         temperature: starting value of 1 / logit_scale, which is then learned.
-        modality: the modality that is cut; None for `ecg`, or for the first if none has this name.
+        modality: the modality that is cut, a signal over time.
         weight: weight of both further terms; 0 is CLIP.
         segments: the number of segments of a recording.
         between: the share of other samples in the contrast, from 0 to 1.
@@ -157,7 +157,7 @@ class Rebar(Objective):
         self,
         *,
         temperature: float = 0.07,
-        modality: str | None = None,
+        modality: str = "ecg",
         weight: float = 1.0,
         segments: int = 4,
         between: float = 0.5,
@@ -186,7 +186,7 @@ class Rebar(Objective):
             ValueError: the modality is none of the task.
         """
         super().connect(modalities=modalities, dim=dim, norm=norm, generator=generator)
-        self.column = column_of(self.modality, modalities, usual="ecg", otherwise=0)
+        self.column = column_of(self.modality, modalities)
         self.retrieval = SegmentRetrieval(self.width, generator)
 
     def views(self, batch: Batch, *, generator: torch.Generator, progress: float) -> Sequence[View]:

@@ -40,11 +40,8 @@ def test_all_problems_are_told_at_once() -> None:
         )
 
 
-def test_a_modality_is_the_named_one_or_the_usual_one_or_the_one_at_the_stated_end() -> None:
+def test_a_modality_has_the_column_of_its_name_and_another_one_none() -> None:
     task = ("cxr", "ecg", "labs")
-    assert arguments.column_of("labs", task, usual="ecg", otherwise=0) == 2
-    assert arguments.column_of(None, task, usual="ecg", otherwise=0) == 1
-    assert arguments.column_of(None, task, usual="notes", otherwise=0) == 0
-    assert arguments.column_of(None, task, usual="notes", otherwise=-1) == 2
+    assert [arguments.column_of(name, task) for name in task] == [0, 1, 2]
     with pytest.raises(ValueError, match="'notes'; expected one of the task: cxr, ecg, labs"):
-        arguments.column_of("notes", task, usual="ecg", otherwise=0)
+        arguments.column_of("notes", task)

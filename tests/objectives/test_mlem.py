@@ -135,6 +135,49 @@ def input_of(objective: Mlem, encoder: EventGru, labs: Tensor, others: Tensor) -
     return ObjectiveInput(whole, SideInformation(rows), tuple(further))
 
 
+def infonce(first: Tensor, second: Tensor, scale: float) -> float:
+    """The mean cross-entropy of finding each sample's partner, both ways, in loops."""
+    scores = scale * (first @ second.T).detach().numpy()
+    losses = [
+        -(table[i, i] - np.log(sum(np.exp(table[i, j]) for j in range(len(table)))))
+        for table in (scores, scores.T)
+        for i in range(len(table))
+    ]
+    return float(np.mean(losses))
+
+
+def test_the_terms_are_those_of_its_parts_and_a_substitute_has_no_events(rng) -> None:
+    objective = connected(Mlem(codes=CODES, width=8, weight=2.0), dim=6).double()
+    encoder = EventGru((2 + CODES, EVENT_COUNT), 6, width=8).double()
+    labs = lab_events(rng, 5).double()
+    others = normalize(torch.from_numpy(rng.normal(size=(5, 2, 6))), dim=2)
+    inputs = input_of(objective, encoder, labs, others)
+    has = torch.tensor([True, True, False, True, True])
+    available = torch.ones(5, 3, dtype=torch.bool)
+    available[2, 2] = False
+    substitute = normalize(torch.from_numpy(rng.normal(size=(3, 6))), dim=1)
+    whole = replace(inputs.embeddings, available=available, substitute=substitute)
+    found = objective.training_loss(
+        replace(inputs, embeddings=whole), group=None, generator=drawn()
+    ).terms
+    scale = objective.logit_scale.item()
+    first, second = (view.embeddings.z[has, 2] for view in inputs.further)
+    encoded, following = objective.next_event(event_sequences(labs[has]).in_front())
+    expected = {
+        "contrastive": infonce(first, second, scale),
+        "generative": following.item(),
+        "aligned": infonce(encoded, whole.z[has, 2], scale),
+    }
+    for name, value in expected.items():
+        assert found[name].item() == pytest.approx(2 * value, rel=1e-10)
+
+
+def test_inputs_that_are_no_events_are_refused(rng: np.random.Generator) -> None:
+    signal = torch.from_numpy(rng.normal(size=(3, 12, 20)))
+    with pytest.raises(ValueError, match="labs has no events; expected for each event 1 in the"):
+        connected(Mlem()).views(batch_of(signal), generator=drawn(), progress=0.0)
+
+
 @pytest.mark.slow
 def test_both_encodings_of_lab_events_are_learned_and_aligned(rng: np.random.Generator) -> None:
     objective = connected(Mlem(codes=CODES, width=16), dim=6).float()

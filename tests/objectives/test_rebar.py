@@ -1,5 +1,7 @@
 """REBAR: its loss in loops, its attention, its views, and that like restores like."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -114,21 +116,37 @@ def encoded(
 
 
 def test_the_terms_are_those_of_its_parts(rng: np.random.Generator) -> None:
-    objective = connected(Rebar(places=6, between=0.3, weight=2.0))
+    objective = connected(Rebar(places=6, between=0.3, weight=2.0, hidden=0.5))
     ecg, z = torch.from_numpy(rng.normal(size=(5, 2, 24))), unit_batch(rng, 5)
     available = torch.ones(5, 3, dtype=torch.bool)
     available[2, 1] = False
     inputs = encoded(objective, ecg, z, available)
-    found = objective.training_loss(inputs, group=None, generator=drawn(3)).terms
+    substitute = unit_batch(rng, 1)[0]  # it has no segments
+    batch = replace(inputs.embeddings, substitute=substitute)
+    found = objective.training_loss(
+        replace(inputs, embeddings=batch), group=None, generator=drawn(3)
+    ).terms
     has = available[:, 1]
     cut = [view.carried[SEGMENT][has] for view in inputs.further]
     anchor, *others = (view.embeddings.z[has, 1] for view in inputs.further)
-    positives = objective.find_positives(cut[0], cut[1:], generator=drawn(3))
+    draws = drawn(3)
+    positives = objective.find_positives(cut[0], cut[1:], generator=draws)
     candidates = torch.stack(others, dim=1)
     scale = objective.logit_scale
     between, within = segment_losses(anchor, candidates, positives, scale)
     expected = 2 * (0.3 * between.mean() + 0.7 * within.mean())
     assert found["segments"].item() == pytest.approx(expected.item(), rel=1e-12)
+    start = int(torch.randint(4, (), generator=draws))  # of 3 hidden places among 6
+    stretch = torch.zeros(6, dtype=torch.bool)
+    stretch[start : start + 3] = True
+    weights = objective.retrieval.weights(cut[0], stretch, cut[0]).detach()
+    errors = [
+        float(weights[i, h] @ cut[0][i, lead] - cut[0][i, lead, start + h]) ** 2
+        for i in range(4)
+        for lead in range(2)
+        for h in range(3)
+    ]
+    assert found["restoration"].item() == pytest.approx(2 * np.mean(errors), rel=1e-10)
 
 
 def test_with_a_weight_of_0_it_is_clip(rng: np.random.Generator) -> None:
