@@ -49,7 +49,8 @@ def write_interpolated_run(
     """Write a run whose weights lie between two runs; a finished one is returned unchanged.
 
     All weights are interpolated: encoders, objective, learned vectors, and the running statistics
-    of batch normalisation, which are not estimated again.
+    of batch normalisation, which are not estimated again. The share is in the name of the run's
+    task, so that it is a method of its own.
 
     Args:
         first: the run that the second started from.
@@ -79,6 +80,7 @@ def write_interpolated_run(
     metadata = second.metadata
     task = parse_task(metadata["definition"], name=metadata["task"], where=str(second.path))
     assert isinstance(task, Pretraining)
+    task = task.model_copy(update={"name": f"{task.name}-wiseft-{100 * alpha:g}"})
     learner = build_learner(task, store, seed=0)
     _load(learner, first, second, alpha)
     record: dict[str, Any] = {

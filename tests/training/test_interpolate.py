@@ -62,6 +62,7 @@ def test_runs_between_two_runs_have_weights_on_the_line_and_the_ends_to_the_bit(
                 torch.testing.assert_close(values, line)
         assert made.is_finished
         assert made.metadata["interpolated"]["alpha"] == alpha
+        assert made.metadata["task"] == f"{second.metadata['task']}-wiseft-{100 * alpha:g}"
         again = write_interpolated_run(first, second, alpha, **about)
         assert again.path == made.path
         with pytest.raises(DataError, match="holds another run"):
