@@ -86,6 +86,7 @@ def test_a_marker_without_a_tie_changes_nothing_up_to_the_interval(
         other, other_low, other_high = found[name]
         assert low < other < high
         assert other_low < value < other_high
+        assert abs(other - value) < 0.02  # of the same samples
     assert 0.65 < value < 0.85
 
 

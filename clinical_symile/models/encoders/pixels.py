@@ -21,10 +21,10 @@ def _group_norm(channels: int) -> nn.Module:
 class Pixels(nn.Module):
     """A ResNet-18 on a picture of the input: an image as it is, a signal as bands, values as cells.
 
-    Leads are drawn one under the other, each as a band of rows whose gray levels follow the signal
-    over time. Values and whether each was measured are two halves of a grid of cells, in the order
+    Leads are drawn one under the other, each as a band of rows whose gray levels are averages of
+    the signal over equal times: `size_px` of them, so that 64 show 10 s in steps of 0.16 s. Values and whether each was measured are two halves of a grid of cells, in the order
     of the panel. Every modality of a task that names this encoder has the same network, with one
-    set of weights, so that three modalities have a third of the weights of three networks. The last
+    set of weights, a third of those of three such networks. The last
     layer is shared too: nothing but the picture tells modalities apart. Groups of channels are
     normalized, since statistics of a batch would be those of one modality in training and of all
     of them in use.
