@@ -22,12 +22,12 @@ class Pixels(nn.Module):
     """A ResNet-18 on a picture of the input: an image as it is, a signal as bands, values as cells.
 
     Leads are drawn one under the other, each as a band of rows whose gray levels are averages of
-    the signal over equal times: `size_px` of them, so that 64 show 10 s in steps of 0.16 s. Values and whether each was measured are two halves of a grid of cells, in the order
-    of the panel. Every modality of a task that names this encoder has the same network, with one
-    set of weights, a third of those of three such networks. The last
-    layer is shared too: nothing but the picture tells modalities apart. Groups of channels are
-    normalized, since statistics of a batch would be those of one modality in training and of all
-    of them in use.
+    the signal over equal times: `size_px` of them, so that 64 show 10 s in steps of 0.16 s. Values
+    and whether each was measured are two halves of a grid of cells, in the order of the panel.
+    Every modality of a task that names this encoder has the same network, with one set of weights,
+    a third of those of three such networks. The last layer is shared too: nothing but the picture
+    tells modalities apart. Groups of channels are normalized, since statistics of a batch would be
+    those of one modality in training and of all of them in use.
 
     Source: Tschannen et al., "CLIPPO: Image-and-Language Understanding from Pixels Only", CVPR
     2023, https://arxiv.org/abs/2212.08045. There a vision transformer reads images and rendered
