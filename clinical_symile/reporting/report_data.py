@@ -201,7 +201,7 @@ class ReportData:
 
     @property
     def facts(self) -> ReportFacts:
-        """What a first screen shows beside its answers."""
+        """The facts that a first screen shows beside its answers."""
         return ReportFacts(
             self.series,
             self.runs,
