@@ -19,6 +19,7 @@ from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.files import write_text
 from clinical_symile.registry.base import resolve, unknown_name_message
 from clinical_symile.registry.families import SECTIONS
+from clinical_symile.reporting.figures.picture import series_symbol, series_variable
 from clinical_symile.reporting.report_data import ReportData, data_names
 from clinical_symile.reporting.text import labels
 
@@ -167,6 +168,7 @@ def _environment(folders: Sequence[Path]) -> jinja2.Environment:
     )
     environment.filters |= {
         "absence": labels.missing_modality_label,  # its name until 0.3.0
+        "colour": series_variable,
         "count": _count,
         "figures": figure_count,
         "duration": formatting.format_duration,
@@ -176,6 +178,7 @@ def _environment(folders: Sequence[Path]) -> jinja2.Environment:
         "missing_modality": labels.missing_modality_label,
         "modality": labels.modality_label,
         "pattern": labels.pattern_label,
+        "symbol": series_symbol,
     }
     # Browsers run this script alone: the page's policy names its digest.
     environment.globals |= {

@@ -22,6 +22,7 @@ from matplotlib.lines import Line2D
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a6d3b", "#7a5195")
 INK, MUTED, RULE, PAPER = "#1b1b1a", "#6b6b66", "#d8d8d2", "#fffffe"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_SYMBOLS = dict(zip(MARKERS, "●■▲◆▼✚✖★", strict=True))  # of legends in pages
 DASHES = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (4, 1.5, 1, 1.5)))
 FILE_FORMATS = ("png", "svg", "pdf")
 NO_DATE: dict[str, dict[str, Any]] = {  # so that equal figures are equal files
@@ -68,6 +69,16 @@ def series_look(family: int) -> tuple[str, str]:
     """
     turn = family // len(PALETTE)
     return PALETTE[family % len(PALETTE)], MARKERS[(family + turn) % len(MARKERS)]
+
+
+def series_symbol(family: int) -> str:
+    """Return the character of a method's marker, for the legends of pages."""
+    return _SYMBOLS[series_look(family)[1]]
+
+
+def series_variable(family: int) -> str:
+    """Return the name of a method's colour in the style sheet of pages."""
+    return _VARIABLES[series_look(family)[0]]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from clinical_symile.reporting.figures.picture import (
     Legend,
     Picture,
     series_look,
+    series_symbol,
+    series_variable,
 )
 
 
@@ -40,3 +42,11 @@ def test_sixty_four_methods_have_different_pairs_of_colour_and_marker():
     looks = [series_look(family) for family in range(64)]
     assert len({*looks}) == 64
     assert looks[:8] == [*zip(PALETTE, MARKERS, strict=True)]
+
+
+def test_the_legend_of_a_page_has_the_markers_and_colours_of_its_figures():
+    for family in range(64):
+        colour, marker = series_look(family)
+        assert "●■▲◆▼✚✖★"[MARKERS.index(marker)] == series_symbol(family)
+        assert f"--series-{PALETTE.index(colour)}" == series_variable(family)
+    assert (series_symbol(8), series_variable(8)) == ("■", "--series-0")  # a square in blue
