@@ -22,7 +22,7 @@ from matplotlib.lines import Line2D
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a6d3b", "#7a5195")
 INK, MUTED, RULE, PAPER = "#1b1b1a", "#6b6b66", "#d8d8d2", "#fffffe"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-_SYMBOLS = dict(zip(MARKERS, "●■▲◆▼✚✖★", strict=True))  # of legends in pages
+_SYMBOLS: dict[str, str] = dict(zip(MARKERS, "●■▲◆▼✚✖★", strict=True))  # of legends in pages
 DASHES = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (4, 1.5, 1, 1.5)))
 FILE_FORMATS = ("png", "svg", "pdf")
 NO_DATE: dict[str, dict[str, Any]] = {  # so that equal figures are equal files
