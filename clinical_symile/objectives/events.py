@@ -1,12 +1,13 @@
 """Read an encoder's input as a sequence of events: when, which code, and which value."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-TIME_ROW, VALUE_ROW, CODE_ROWS = 0, 1, 2  # of an input; each code has a row from the third on
+TIME_ROW, VALUE_ROW, CODE_ROWS = 0, 1, 2  # of events; each code has a row from the third on
 
 
 @dataclass(frozen=True, repr=False)
@@ -46,26 +47,50 @@ class EventSequences:
         )
 
 
-def event_sequences(inputs: Float[Tensor, "sample ..."]) -> EventSequences:
+def event_sequences(inputs: Float[Tensor, "sample ..."], *, layout: str) -> EventSequences:
     """Read inputs as events.
 
-    Inputs of `lab_events`, `[sample, 2 + code, event]`, have times, values and a row for each code.
-    Those of labs, `[sample, 2, analyte]`, are one event for each measured analyte, in the order of
-    the panel and without times. A vector is read as values of one code.
+    Args:
+        inputs: the inputs of an encoder.
+        layout: what they are. `events` are those of `lab_events`, `[sample, 2 + code, event]`:
+            times, values and a row for each code. A `panel`, as of labs, is
+            `[sample, 2, analyte]`: one event for each measured analyte, in the order of the panel
+            and without times. A panel of values alone, `[sample, value]`, has them all, of one
+            code.
 
     Raises:
-        ValueError: inputs have another shape.
+        ValueError: the layout is unknown, or inputs have another shape.
     """
-    if inputs.ndim == 2:
-        return EventSequences(torch.zeros_like(inputs), inputs, torch.ones_like(inputs)[:, :, None])
-    if inputs.ndim != 3 or inputs.shape[1] < 2:
-        raise ValueError(
-            f"inputs have shape {list(inputs.shape)}; expected events [sample, 2 + code, event] or "
-            "labs [sample, 2, analyte]. Name a modality with events."
-        )
-    if inputs.shape[1] == 2:
-        values, measured = inputs[:, 0], inputs[:, 1]
-        return EventSequences(torch.zeros_like(values), values, measured.diag_embed())
+    if layout not in _READERS:
+        raise ValueError(f"layout is '{layout}'; expected 'events' or 'panel'.")
+    return _READERS[layout](inputs)
+
+
+def _read_events(inputs: Float[Tensor, "sample ..."]) -> EventSequences:
+    if inputs.ndim != 3 or inputs.shape[1] <= CODE_ROWS:
+        raise _wrong_shape(inputs, "events", "[sample, 2 + code, event]")
     return EventSequences(
         inputs[:, TIME_ROW], inputs[:, VALUE_ROW], inputs[:, CODE_ROWS:].transpose(1, 2)
     )
+
+
+def _read_panel(inputs: Float[Tensor, "sample ..."]) -> EventSequences:
+    if inputs.ndim == 2:
+        return EventSequences(torch.zeros_like(inputs), inputs, torch.ones_like(inputs)[:, :, None])
+    if inputs.ndim != 3 or inputs.shape[1] != 2:
+        raise _wrong_shape(inputs, "panel", "[sample, 2, analyte]")
+    values, measured = inputs[:, 0], inputs[:, 1]
+    return EventSequences(torch.zeros_like(values), values, measured.diag_embed())
+
+
+def _wrong_shape(inputs: Tensor, layout: str, expected: str) -> ValueError:
+    return ValueError(
+        f"inputs have shape {list(inputs.shape)}; expected {expected}, since layout is '{layout}'. "
+        "Set layout to 'events' for lab_events and to 'panel' for labs, or name such a modality."
+    )
+
+
+_READERS: Mapping[str, Callable[[Tensor], EventSequences]] = {
+    "events": _read_events,
+    "panel": _read_panel,
+}

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from clinical_symile.data.loader import Batch
-from clinical_symile.objectives.arguments import above, at_least, column_of, refuse
+from clinical_symile.objectives.arguments import above, at_least, column_of, one_of, refuse
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.events import EventSequences, event_sequences
 from clinical_symile.objectives.infonce import clip_loss, two_way_losses
@@ -79,8 +79,8 @@ class Mlem(Objective):
     - `aligned`: CLIP's loss between g and h.
 
     A part is a stretch of `share` of a sample's events, at least one; other analytes of labs are as
-    if they were not measured. Inputs are read by `event_sequences`. `score` is CLIP's:
-    g is for training alone.
+    if they were not measured. Inputs are read by `event_sequences`, in the layout that the task
+    states. `score` is CLIP's: g is for training alone.
 
     Source: Moskvoretskii et al., "MLEM: Generative and Contrastive Learning as Distinct Modalities
     for Event Sequences", 2024, https://arxiv.org/abs/2401.15935, from its abstract and a summary.
@@ -92,6 +92,7 @@ class Mlem(Objective):
     Args:
         temperature: starting value of 1 / logit_scale, which is then learned.
         modality: the modality of events.
+        layout: `panel` for labs as a panel, `events` for those of `lab_events`.
         weight: weight of the three further terms; 0 is CLIP.
         share: the share of a sample's events that a part has.
         codes: the largest number of codes that the events may have.
@@ -99,8 +100,9 @@ class Mlem(Objective):
         logit_scale_max: limit of the learned scale.
 
     Raises:
-        ValueError: an argument is out of range, the modality is none of the task, its inputs are no
-            events or have more codes, or no two samples have the same two modalities.
+        ValueError: an argument is out of range, the modality is none of the task, its inputs have
+            another layout, are no events or have more codes, or no two samples have the same two
+            modalities.
     """
 
     display_name = "MLEM"
@@ -116,6 +118,7 @@ class Mlem(Objective):
         *,
         temperature: float = 0.07,
         modality: str = "labs",
+        layout: str = "panel",
         weight: float = 1.0,
         share: float = 0.6,
         codes: int = 64,
@@ -127,8 +130,9 @@ class Mlem(Objective):
             at_least(0, weight=weight),
             above(0, 1, share=share),
             at_least(1, codes=codes, width=width),
+            one_of(("events", "panel"), layout=layout),
         )
-        self.modality, self.weight, self.share = modality, weight, share
+        self.modality, self.layout, self.weight, self.share = modality, layout, weight, share
         self.codes, self.width = codes, width
 
     def connect(
@@ -147,13 +151,17 @@ class Mlem(Objective):
         """Return the batch, and with a weight two views with parts of the events alone.
 
         Raises:
-            ValueError: the inputs are no events, or have more codes than `codes`.
+            ValueError: the inputs have another layout, are no events, or have more codes than
+                `codes`.
         """
         if not self.weight:
             return [View(batch)]
         name = batch.modalities[self.column]
         inputs = batch.inputs[name]
-        events = event_sequences(inputs)
+        try:
+            events = event_sequences(inputs, layout=self.layout)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
         codes = events.codes[batch.available[:, self.column]]
         if not (((codes == 0) | (codes == 1)).all() and (codes.sum(dim=2) <= 1).all()):
             raise ValueError(
@@ -192,7 +200,8 @@ class Mlem(Objective):
         if not inputs.further or has.sum() < 2:
             return sum_of_terms(**terms)
         first, second = (filled_slots(view.embeddings)[has, self.column] for view in inputs.further)
-        read = event_sequences(inputs.further[0].carried[EVENTS][has].to(z.dtype)).in_front()
+        carried = inputs.further[0].carried[EVENTS][has].to(z.dtype)
+        read = event_sequences(carried, layout=self.layout).in_front()
         encoded, next_events = self.next_event(read)
         for name, loss in {
             "contrastive": torch.cat(two_way_losses(first, second, scale)).mean(),

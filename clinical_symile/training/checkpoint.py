@@ -126,7 +126,8 @@ def _load_state(file: Path, learner: nn.Module, optimiser: torch.optim.Optimizer
         tensor.copy_(only_training[name])
     if weights.keys() != _weights(learner).keys():
         raise ValueError("the weights are of another model.")
-    learner.load_state_dict(weights, strict=False)  # the teacher is not among them
+    # Not strict: the teacher is loaded above. All other names were compared just before.
+    learner.load_state_dict(weights, strict=False)
     groups = optimiser.state_dict()["param_groups"]
     optimiser.load_state_dict({"state": moments, "param_groups": groups})
     _lay_out_moments(optimiser)

@@ -21,7 +21,7 @@ from clinical_symile.tracking.checksums import CHECKSUMS_FILE, check_folder
 from clinical_symile.tracking.provenance import now
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.checkpoint import load_weights, save_weights
-from clinical_symile.training.learner import build_learner
+from clinical_symile.training.learner import load_learner
 from clinical_symile.training.run_record import new_record
 
 # What a folder holds if writing it was cut short: it is written again.
@@ -61,8 +61,8 @@ def write_interpolated_run(
 
     Raises:
         DefinitionError: alpha is not from 0 to 1, or the two have weights of other names or shapes.
-        DataError: a run is not finished, the second did not start from the first, the store is
-            another one, or the folder has another run.
+        DataError: a run is not finished, its weights do not fit its task, the second did not start
+            from the first, the store is another one, or the folder has another run.
     """
     if not 0 <= alpha <= 1:
         raise DefinitionError(
@@ -81,7 +81,7 @@ def write_interpolated_run(
     task = parse_task(metadata["definition"], name=metadata["task"], where=str(second.path))
     assert isinstance(task, Pretraining)
     task = task.model_copy(update={"name": f"{task.name}-wiseft-{100 * alpha:g}"})
-    learner = build_learner(task, store, seed=0)
+    learner = load_learner(second, task, store)
     _load(learner, first, second, alpha)
     record: dict[str, Any] = {
         **new_record(run, task, store, seed=metadata["seed"]),
@@ -129,7 +129,7 @@ def _check_start(first: Run, second: Run, store: CohortStore) -> None:
 
 
 def _load(learner: torch.nn.Module, first: Run, second: Run, alpha: float) -> None:
-    """Load interpolated weights into a learner of the second run's task.
+    """Load interpolated weights, all of them, into the learner of the second run.
 
     Raises:
         DefinitionError: the runs have weights of other names or shapes.
@@ -148,4 +148,4 @@ def _load(learner: torch.nn.Module, first: Run, second: Run, alpha: float) -> No
             code="CS-F027",
         )
     mixed = {name: interpolate_weights(before[name], after[name], alpha) for name in after}
-    learner.load_state_dict(mixed, strict=False)  # a teacher is not among them
+    learner.load_state_dict(mixed)

@@ -143,6 +143,7 @@ def load_start(learner: Learner, task: Pretraining) -> list[str]:
             "they are. Start from a run with this objective.",
             code="CS-F027",
         )
+    # Not strict: what `anew` names keeps its new weights. The rest was checked above by its name.
     learner.load_state_dict(taken, strict=False)
     return anew
 

@@ -306,6 +306,7 @@ def test_lab_events_of_meds_are_prepared_and_train_two_encodings(
         overrides=[
             'modalities=["cxr", "ecg", "labs", "lab_events"]',
             "objective.modality=lab_events",
+            "objective.layout=events",
             'encoders.lab_events={name="events", width=8}',
             *TINY,
         ],

@@ -56,10 +56,10 @@ def test_the_loss_of_next_events_is_that_by_hand() -> None:
     inputs[0, :, 1] = torch.tensor([0.3, 0.4, 0, 1, 0])
     inputs[0, :, 2] = torch.tensor([0.5, 0.6, 0, 0, 1])
     inputs[1, :, 0] = torch.tensor([0.7, 0.8, 1, 0, 0])  # a single event foretells none
-    _, loss = model(event_sequences(inputs))
+    _, loss = model(event_sequences(inputs, layout="events"))
     errors = (0.3**2 + 0.4**2 + 0.5**2 + 0.6**2) / 2
     assert loss.item() == pytest.approx(math.log(3) + errors, rel=1e-6)
-    _, none = model(event_sequences(inputs[1:]))
+    _, none = model(event_sequences(inputs[1:], layout="events"))
     assert none.item() == 0
 
 
@@ -69,7 +69,7 @@ def test_a_prediction_reads_no_later_event(rng: np.random.Generator) -> None:
     changed = inputs.clone()
     changed[:, 1, 2] += 1.0
     states, other = (
-        model.network(model.read(event_sequences(of).features(CODES)))[0]
+        model.network(model.read(event_sequences(of, layout="events").features(CODES)))[0]
         for of in (inputs, changed)
     )
     assert torch.equal(states[:, :2], other[:, :2])
@@ -92,7 +92,7 @@ def test_views_have_parts_of_the_events_alone(rng: np.random.Generator) -> None:
     available = torch.ones(4, 3, dtype=torch.bool)
     available[2, 2] = False
     labs[2] = torch.nan
-    objective = connected(Mlem(codes=CODES))
+    objective = connected(Mlem(layout="events", codes=CODES))
     whole, *parts = objective.views(batch_of(labs, available), generator=drawn(), progress=0.0)
     assert whole.batch.inputs["labs"] is labs
     assert parts[0].carried[EVENTS] is not None
@@ -147,7 +147,7 @@ def infonce(first: Tensor, second: Tensor, scale: float) -> float:
 
 
 def test_the_terms_are_those_of_its_parts_and_a_substitute_has_no_events(rng) -> None:
-    objective = connected(Mlem(codes=CODES, width=8, weight=2.0), dim=6).double()
+    objective = connected(Mlem(layout="events", codes=CODES, width=8, weight=2.0), dim=6).double()
     encoder = EventGru((2 + CODES, EVENT_COUNT), 6, width=8).double()
     labs = lab_events(rng, 5).double()
     others = normalize(torch.from_numpy(rng.normal(size=(5, 2, 6))), dim=2)
@@ -162,7 +162,7 @@ def test_the_terms_are_those_of_its_parts_and_a_substitute_has_no_events(rng) ->
     ).terms
     scale = objective.logit_scale.item()
     first, second = (view.embeddings.z[has, 2] for view in inputs.further)
-    encoded, following = objective.next_event(event_sequences(labs[has]).in_front())
+    encoded, following = objective.next_event(event_sequences(labs[has], layout="events").in_front())
     expected = {
         "contrastive": infonce(first, second, scale),
         "generative": following.item(),
@@ -173,14 +173,27 @@ def test_the_terms_are_those_of_its_parts_and_a_substitute_has_no_events(rng) ->
 
 
 def test_inputs_that_are_no_events_are_refused(rng: np.random.Generator) -> None:
-    signal = torch.from_numpy(rng.normal(size=(3, 12, 20)))
-    with pytest.raises(ValueError, match="labs has no events; expected for each event 1 in the"):
-        connected(Mlem()).views(batch_of(signal), generator=drawn(), progress=0.0)
+    told = "labs has no events; expected for each event 1 in the"
+    for layout, leads in (("events", 12), ("panel", 2)):
+        signal = torch.from_numpy(rng.normal(size=(3, leads, 20)))
+        objective = connected(Mlem(layout=layout))
+        with pytest.raises(ValueError, match=told):
+            objective.views(batch_of(signal), generator=drawn(), progress=0.0)
+
+
+def test_a_layout_that_the_inputs_do_not_have_is_refused(rng: np.random.Generator) -> None:
+    events, panel = lab_events(rng, 3), torch.ones(3, 2, 5)
+    for layout, labs in (("panel", events), ("events", panel)):
+        objective = connected(Mlem(layout=layout))
+        with pytest.raises(ValueError, match=rf"labs: inputs .* since layout is '{layout}'"):
+            objective.views(batch_of(labs), generator=drawn(), progress=0.0)
+    with pytest.raises(ValueError, match="layout is 'table'; expected 'events' or 'panel'"):
+        Mlem(layout="table")
 
 
 @pytest.mark.slow
 def test_both_encodings_of_lab_events_are_learned_and_aligned(rng: np.random.Generator) -> None:
-    objective = connected(Mlem(codes=CODES, width=16), dim=6).float()
+    objective = connected(Mlem(layout="events", codes=CODES, width=16), dim=6).float()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         encoder = EventGru((2 + CODES, EVENT_COUNT), 6, width=16)
@@ -211,7 +224,7 @@ def test_wrong_settings_are_refused(rng: np.random.Generator) -> None:
         Mlem(share=2.0)
     with pytest.raises(ValueError, match="modality is 'eeg'; expected one of the task: cxr, ecg"):
         connected(Mlem(modality="eeg"))
-    objective = connected(Mlem(codes=2))
+    objective = connected(Mlem(layout="events", codes=2))
     with pytest.raises(ValueError, match="labs has 3 codes, and codes is 2; expected at least as"):
         objective.views(batch_of(lab_events(rng, 2)), generator=drawn(), progress=0.0)
 

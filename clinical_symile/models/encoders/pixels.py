@@ -1,6 +1,7 @@
 """One network for all modalities, which sees each of them as a picture."""
 
 import math
+from collections.abc import Callable, Mapping
 
 import torch
 import torchvision
@@ -12,6 +13,8 @@ from clinical_symile.models.encoders._validation import require_counts
 
 _MIDDLE, _SD = 0.5, 0.25  # of gray levels from 0 to 1
 _GROUPS = 8
+_AXES: Mapping[str, int] = {"image": 3, "signal": 2, "panel": 2}  # of an input, by its layout
+_EXPECTED = "'image' for [1, h, w], 'signal' for [lead, time] or 'panel' for [2, analyte]"
 
 
 def _group_norm(channels: int) -> nn.Module:
@@ -36,11 +39,14 @@ class Pixels(nn.Module):
     Args:
         shape: `(1, h, w)`, `(lead, time)` or `(2, analyte)`.
         dim: width of the output.
+        layout: `image`, `signal` or `panel`. The shape does not tell it: a recording of two leads
+            is `[2, time]`, a panel `[2, analyte]`.
         size_px: height and width of the picture.
 
     Raises:
-        ValueError: a setting is no whole number of 1 or more, or the picture has fewer rows than an
-            input has leads or its grid has cells.
+        ValueError: a setting is no whole number of 1 or more, the layout is unknown or the input
+            has another shape, or the picture has fewer rows than an input has leads or its grid has
+            cells.
     """
 
     display_name = "pixels"
@@ -50,16 +56,22 @@ class Pixels(nn.Module):
         "https://arxiv.org/abs/2212.08045"
     )
 
-    def __init__(self, shape: tuple[int, ...], dim: int, *, size_px: int = 64):
+    def __init__(self, shape: tuple[int, ...], dim: int, *, layout: str, size_px: int = 64):
         require_counts(size_px=size_px)
+        if layout not in _AXES:
+            raise ValueError(f"layout is '{layout}'; expected {_EXPECTED}.")
+        if len(shape) != _AXES[layout] or (layout == "panel" and shape[0] != 2):
+            raise ValueError(
+                f"the input has shape {list(shape)}, and layout is '{layout}'; expected "
+                f"{_EXPECTED}. Correct layout."
+            )
         super().__init__()
-        side = math.ceil(math.sqrt(shape[1])) if shape[0] == 2 and len(shape) == 2 else shape[0]
+        side = math.ceil(math.sqrt(shape[1])) if layout == "panel" else shape[0]
         if len(shape) == 2 and side > size_px // 2:
             raise ValueError(
                 f"size_px is {size_px}; expected at least {2 * side}, two rows for each of {side}."
             )
-        self.size_px, self.side = size_px, side
-        self.is_panel = len(shape) == 2 and shape[0] == 2
+        self.size_px, self.side, self.layout = size_px, side, layout
         network = torchvision.models.resnet18(num_classes=dim, norm_layer=_group_norm)
         network.conv1 = nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False)
         self.network = network
@@ -79,13 +91,27 @@ class Pixels(nn.Module):
 
     def picture(self, inputs: Float[Tensor, "sample ..."]) -> Float[Tensor, "sample 1 size size"]:
         """Draw each input with gray levels from 0 to 1."""
-        size = (self.size_px, self.size_px)
-        if inputs.ndim == 4:
-            return functional.adaptive_avg_pool2d(inputs, size)
-        if self.is_panel:
-            cells = functional.pad(inputs, (0, self.side**2 - inputs.shape[2]))
-            halves = cells.reshape(len(inputs), 2, self.side, self.side)
-            drawn = torch.cat([halves[:, :1], halves[:, 1:]], dim=3)
-            return functional.interpolate(drawn, size, mode="nearest")
-        over_time = functional.adaptive_avg_pool1d(inputs, self.size_px)[:, None]
-        return functional.interpolate(torch.sigmoid(over_time), size, mode="nearest")
+        return _DRAWN[self.layout](inputs, self.size_px, self.side)
+
+
+def _draw_image(inputs: Tensor, size_px: int, side: int) -> Tensor:
+    return functional.adaptive_avg_pool2d(inputs, (size_px, size_px))
+
+
+def _draw_bands(inputs: Tensor, size_px: int, side: int) -> Tensor:
+    over_time = functional.adaptive_avg_pool1d(inputs, size_px)[:, None]
+    return functional.interpolate(torch.sigmoid(over_time), (size_px, size_px), mode="nearest")
+
+
+def _draw_cells(inputs: Tensor, size_px: int, side: int) -> Tensor:
+    cells = functional.pad(inputs, (0, side**2 - inputs.shape[2]))
+    halves = cells.reshape(len(inputs), 2, side, side)
+    drawn = torch.cat([halves[:, :1], halves[:, 1:]], dim=3)
+    return functional.interpolate(drawn, (size_px, size_px), mode="nearest")
+
+
+_DRAWN: Mapping[str, Callable[[Tensor, int, int], Tensor]] = {
+    "image": _draw_image,
+    "signal": _draw_bands,
+    "panel": _draw_cells,
+}

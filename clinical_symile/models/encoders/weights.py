@@ -115,6 +115,7 @@ def fit_tensors(
             "weights of the same architecture and settings.",
             code="CS-M024",
         )
+    # Not strict: what `leave` names keeps its new weights. All other names were compared above.
     network.load_state_dict(found, strict=False)
 
 

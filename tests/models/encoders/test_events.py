@@ -1,14 +1,15 @@
 """The encoder of events reads them in order, and nothing of what is empty."""
 
+import pytest
 import torch
 
 from clinical_symile.models.encoders.events import EventGru
 
 
-def encoder(shape: tuple[int, ...] = (4, 5)) -> EventGru:
+def encoder(shape: tuple[int, ...] = (4, 5), layout: str = "events") -> EventGru:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return EventGru(shape, 3, width=8).eval()
+        return EventGru(shape, 3, layout=layout, width=8).eval()
 
 
 def sequence(*events: tuple[int, float, float, int]) -> torch.Tensor:
@@ -46,5 +47,11 @@ def test_a_panel_is_read_as_events() -> None:
     panel = torch.tensor([[[0.2, 0.7, 0.9], [1.0, 0.0, 1.0]]])
     hidden = panel.clone()
     hidden[0, 0, 1] = 0.1
-    made = encoder((2, 3))
+    made = encoder((2, 3), "panel")
     assert torch.equal(made(panel), made(hidden))
+
+
+@pytest.mark.parametrize(("shape", "layout"), [((2, 3), "events"), ((12, 500), "panel")])
+def test_an_input_of_another_layout_is_refused(shape: tuple[int, ...], layout: str) -> None:
+    with pytest.raises(ValueError, match=f"since layout is '{layout}'"):
+        encoder(shape, layout)

@@ -18,7 +18,7 @@ SHAPES = {
     "waveform": (12, 1000),
     "tabular": (2, 7),
     "sets": (2, 7),
-    "events": (2, 7),
+    "events": (5, 7),
 }
 SMALL: dict[str, dict[str, Any]] = {
     "small_cnn": {"size_px": 32, "channels": [4, 8]},
@@ -26,6 +26,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "mlp": {"hidden": [16], "centred": True},
     "sets": {"width": 8, "heads": 2},
     "events": {"width": 8},
+    "pixels": {"layout": "image"},
 }
 DIM = 6
 

@@ -351,8 +351,8 @@ def test_each_balance_has_a_task_that_trains(
             OUTCOME,
             (
                 'balance={name="mlb"}',
-                'encoders.cxr={name="pixels"}',
-                'encoders.labs={name="pixels"}',
+                'encoders.cxr={name="pixels", layout="image"}',
+                'encoders.labs={name="pixels", layout="panel"}',
             ),
             "those of cxr and labs have one network; expected a network for each modality",
         ),
