@@ -162,7 +162,9 @@ def test_the_terms_are_those_of_its_parts_and_a_substitute_has_no_events(rng) ->
     ).terms
     scale = objective.logit_scale.item()
     first, second = (view.embeddings.z[has, 2] for view in inputs.further)
-    encoded, following = objective.next_event(event_sequences(labs[has], layout="events").in_front())
+    encoded, following = objective.next_event(
+        event_sequences(labs[has], layout="events").in_front()
+    )
     expected = {
         "contrastive": infonce(first, second, scale),
         "generative": following.item(),
