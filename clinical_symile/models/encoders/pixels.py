@@ -56,7 +56,9 @@ class Pixels(nn.Module):
         "https://arxiv.org/abs/2212.08045"
     )
 
-    def __init__(self, shape: tuple[int, ...], dim: int, *, layout: str, size_px: int = 64):
+    def __init__(
+        self, shape: tuple[int, ...], dim: int, *, layout: str = "image", size_px: int = 64
+    ):
         require_counts(size_px=size_px)
         if layout not in _AXES:
             raise ValueError(f"layout is '{layout}'; expected {_EXPECTED}.")

@@ -26,7 +26,6 @@ SMALL: dict[str, dict[str, Any]] = {
     "mlp": {"hidden": [16], "centred": True},
     "sets": {"width": 8, "heads": 2},
     "events": {"width": 8},
-    "pixels": {"layout": "image"},
 }
 DIM = 6
 
