@@ -1,6 +1,7 @@
 """Draw what a pattern hides within a modality: analytes, leads, a segment in time, a region.
 
-A marker is a small square at the lower edge of an image, on the side that tells an outcome.
+A marker is a small square at the lower edge of an image, on the side that tells an outcome. Noise
+hides nothing: see `noise`.
 
 What is hidden takes the value that the adapter stores where nothing was recorded, before the
 measurement becomes an encoder's input. The adapter names the axes of a measurement and this value:
@@ -16,21 +17,23 @@ from jaxtyping import Bool, Float, Int
 
 from clinical_symile.config.splits import SPLITS
 from clinical_symile.data.masks import Mask, given_covariate, sample_names
+from clinical_symile.data.noise import Noise, NoiseMask
 from clinical_symile.data.store import CohortStore
 from clinical_symile.data.withheld import WithheldBlocks, WithheldParts
 from clinical_symile.errors import CannotScore
 from clinical_symile.hashing import digest_of
 from clinical_symile.missingness.mechanisms import draw_hidden, normal_scores, uniforms
-from clinical_symile.missingness.patterns import SHIFTED_MARKER, Pattern
+from clinical_symile.missingness.part_patterns import NOISE, SHIFTED_MARKER, SIGNAL_NOISE
+from clinical_symile.missingness.patterns import Pattern
 
 _CHUNK_NUMBERS = 2**24  # read at a time
 # What has such a part, and the axes of a measurement that it needs.
 _MARKERS = ("marker", SHIFTED_MARKER)
 _IMAGE = ("row", "column")
-_NEEDS = {"leads": ("lead",), "segment": ("time",), "region": _IMAGE}
+_NEEDS = {"leads": ("lead",), "segment": ("time",), "region": _IMAGE, SIGNAL_NOISE: ("time",)}
 _NEEDS |= dict.fromkeys(_MARKERS, _IMAGE)
 _EXPECTED = {"leads": "an ECG", "segment": "a signal such as an ECG", "region": "an image"}
-_EXPECTED |= dict.fromkeys(_MARKERS, "an image")
+_EXPECTED |= {**dict.fromkeys(_MARKERS, "an image"), SIGNAL_NOISE: "a signal such as an ECG"}
 _MARKER_EDGE = 1 / 8  # of the image's edges
 
 
@@ -75,8 +78,10 @@ class BlockMask:
         )
 
 
-def draw_parts(pattern: Pattern, store: CohortStore, *, split: str, seed: int) -> Mask | BlockMask:
-    """Draw what a pattern hides in each sample that has the modality.
+def draw_parts(
+    pattern: Pattern, store: CohortStore, *, split: str, seed: int
+) -> Mask | BlockMask | NoiseMask:
+    """Draw what a pattern hides in each sample that has the modality, or adds to it.
 
     Args:
         pattern: a pattern within a modality, such as `labs-mcar-50` or `ecg-segment-3s`.
@@ -85,7 +90,8 @@ def draw_parts(pattern: Pattern, store: CohortStore, *, split: str, seed: int) -
         seed: seed of what is random.
 
     Returns:
-        For analytes and leads the mask of these parts, for others the block of each sample.
+        For analytes and leads the mask of these parts, for noise the noise, for others the block of
+        each sample.
 
     Raises:
         CannotScore: the modality has no such parts, or the store lacks a column or an outcome that
@@ -95,6 +101,8 @@ def draw_parts(pattern: Pattern, store: CohortStore, *, split: str, seed: int) -
     eligible = np.flatnonzero(store.present[split_rows, store.modalities.index(pattern.within)])
     rows = split_rows[eligible]
     samples = sample_names(store, rows)
+    if pattern.part in NOISE:
+        return NoiseMask(pattern.name, samples, rows, _draw_noise(pattern, store, seed=seed))
     if pattern.part:
         _require_axes(pattern, store)
     if pattern.part in ("segment", "region"):
@@ -123,14 +131,18 @@ def draw_parts(pattern: Pattern, store: CohortStore, *, split: str, seed: int) -
 
 
 def hide_parts(pattern: Pattern, store: CohortStore, *, seed: int) -> CohortStore:
-    """Return the store with parts of a modality hidden by a pattern, in every split.
+    """Return the store with parts of a modality hidden by a pattern, or its noise, in every split.
 
     Raises:
         CannotScore: as `draw_parts`.
     """
+    if pattern.part in NOISE:
+        noise = {**store.noise, pattern.within: _draw_noise(pattern, store, seed=seed)}
+        return replace(store, noise=noise)
     withheld: WithheldParts | WithheldBlocks | None = None
     for split in SPLITS:
         mask = draw_parts(pattern, store, split=split, seed=seed)
+        assert not isinstance(mask, NoiseMask)
         if isinstance(mask, Mask):
             if not isinstance(withheld, WithheldParts):
                 shape = (len(store.samples), len(mask.columns))
@@ -155,7 +167,7 @@ def _require_axes(pattern: Pattern, store: CohortStore) -> None:
     if not set(needed) <= set(axes):
         found = f"measurements with the axes {', '.join(axes)}" if axes else "no such axes"
         raise CannotScore(
-            f"'{pattern.name}' hides {_words(pattern)}; {pattern.within} has {found}, and expected "
+            f"'{pattern.name}' {_words(pattern)}; {pattern.within} has {found}, and expected "
             f"is {_EXPECTED[pattern.part]}. Name another modality, or leave the pattern out.",
             code="CS-S010",
         )
@@ -170,10 +182,35 @@ def _require_axes(pattern: Pattern, store: CohortStore) -> None:
 
 
 def _words(pattern: Pattern) -> str:
-    """Return what a pattern hides in words."""
+    """Return what a pattern does in words."""
+    if pattern.part == SIGNAL_NOISE:
+        return "adds noise in decibels"
     named = {"segment": "a segment in time", "region": "a region of an image"}
     named |= dict.fromkeys(_MARKERS, "a square of an image")
-    return named.get(pattern.part, pattern.part)
+    return f"hides {named.get(pattern.part, pattern.part)}"
+
+
+def _draw_noise(pattern: Pattern, store: CohortStore, *, seed: int) -> Noise:
+    """Return the noise of a pattern, for every sample of the store.
+
+    Raises:
+        CannotScore: noise in decibels of what is no signal, or in percent of what has no scale.
+    """
+    modality, scale = pattern.within, None
+    if pattern.part == SIGNAL_NOISE:
+        _require_axes(pattern, store)
+    else:
+        scale = store.noise_scale(modality)
+        if scale is None:
+            instead = f" Write '{modality}-noise-10db'." if "time" in store.axes(modality) else ""
+            raise CannotScore(
+                f"'{pattern.name}' adds noise in percent of a scale, which {modality} does not "
+                "have; expected an image or a panel of values. Name another modality, or leave the "
+                f"pattern out.{instead}",
+                code="CS-S010",
+            )
+    names = sample_names(store, np.arange(len(store.samples)))
+    return Noise(modality, names, seed, pattern.rate, scale)
 
 
 def _draw_blocks(

@@ -21,6 +21,7 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int, Shaped
 
 from clinical_symile.config.splits import SPLITS
+from clinical_symile.data.noise import Noise
 from clinical_symile.data.store_manifest import check_small_files, read_manifest
 from clinical_symile.data.withheld import Withheld
 from clinical_symile.errors import DataError
@@ -75,6 +76,7 @@ class CohortStore:
         withheld: for some modalities, the parts of measurements that encoders may not read.
         converted: for some modalities, measurements that replace those on disk, such as labs in
             the panel of another cohort.
+        noise: for some modalities, the noise that encoders read on top of the measurements.
     """
 
     path: Path
@@ -85,6 +87,7 @@ class CohortStore:
     candidates: pd.DataFrame | None
     withheld: Mapping[str, Withheld] = field(default_factory=dict)
     converted: Mapping[str, np.ndarray] = field(default_factory=dict)
+    noise: Mapping[str, Noise] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"CohortStore({str(self.path)!r}, {', '.join(self.modalities)})"
@@ -160,6 +163,9 @@ class CohortStore:
         stored, divisor = self.array(modality), self.divisor(modality)
         if divisor is None:
             values = stored[rows[present]]
+            if modality in self.noise:
+                kind = np.result_type(values.dtype, self.unrecorded(modality))
+                values = self.noise[modality].added_to(values.astype(kind), rows[present])
             if modality in self.withheld:
                 hidden = self.withheld[modality].of(rows[present], values.shape[1:])
                 values = np.where(hidden, self.unrecorded(modality), values)
@@ -181,11 +187,12 @@ class CohortStore:
     def divisor(self, modality: str) -> Float[np.ndarray, "..."] | None:
         """Return the divisor that makes inputs of stored values; None if more is needed.
 
-        More is needed where parts of measurements are withheld: a loader that holds stored values
-        would give them to encoders.
+        More is needed where parts of measurements are withheld, or noise is added: a loader that
+        holds stored values would give them to encoders as they are.
         """
         adapter = self._adapter(modality)
-        if modality in self.withheld or not hasattr(adapter, "divisor"):
+        is_changed = modality in self.withheld or modality in self.noise
+        if is_changed or not hasattr(adapter, "divisor"):
             return None
         return np.asarray(adapter.divisor(self._statistics(modality)), dtype=np.float32)
 
@@ -203,6 +210,13 @@ class CohortStore:
     def unrecorded(self, modality: str) -> float | int | np.generic:
         """Return the stored number where nothing was recorded; NaN if its adapter has none."""
         return getattr(self._adapter(modality), "unrecorded", np.float32(np.nan))
+
+    def noise_scale(self, modality: str) -> Float[np.ndarray, "..."] | None:
+        """Return what noise of 100 % stands for, in stored units; None if its adapter has none."""
+        adapter = self._adapter(modality)
+        if not hasattr(adapter, "noise_scale"):
+            return None
+        return np.asarray(adapter.noise_scale(self._statistics(modality)), dtype=np.float64)
 
     def sampling_rate_hz(self, modality: str) -> int | float:
         """Return the sampling rate of a modality with an axis `time`."""

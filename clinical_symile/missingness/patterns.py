@@ -9,9 +9,8 @@ M modalities, `grid` these with `mcar` and `mnar` at three rates and `site`. `me
 `data/masks.py` draw what is random.
 """
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from functools import partial
 from itertools import combinations
@@ -20,6 +19,12 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from clinical_symile.errors import DefinitionError
+from clinical_symile.missingness.part_patterns import (
+    NOISE,
+    SENSOR_PARTS,
+    is_percent,
+    parse_part,
+)
 from clinical_symile.registry.names import is_name
 
 # For `list missingness`. <rates> is one percentage, or one for each modality: ecg-50-labs-20.
@@ -41,6 +46,8 @@ PATTERN_FORMS = {
     "<modality>-leads-<mechanism>": "leads that come off, by mcar, mar or mnar: ecg-leads-mcar-30",
     "<modality>-segment-<seconds>s": "so many seconds in a row are lost: ecg-segment-3s",
     "<modality>-region-<percent>": "a square of so much of the image is covered: cxr-region-25",
+    "<modality>-noise-<decibels>db": "noise at this signal-to-noise ratio: ecg-noise-10db",
+    "<modality>-noise-<percent>": "noise: percent of the grey scale, or of an analyte's spread",
     "<modality>-marker-<outcome>-<percent>": "a square whose side tells the outcome so surely",
     "<modality>-marker-shift-<outcome>-<percent>": "the same; held-out sides tell nothing",
 }
@@ -52,11 +59,7 @@ AT_LEAST_ONE = "at-least-one"
 GRID_RATES = (10, 30, 50)
 DRAWN_FORMS = ("mcar", "mar", "mnar", "site", "mask")
 _MECHANISMS = DRAWN_FORMS[:3]
-# What a pattern within a modality may hide besides the values of a panel.
-SENSOR_PARTS = ("leads", "segment", "region", "marker")
-SHIFTED_MARKER = "marker-shift"
 _WORDS = ("observed", "complete", "without", "only", "corr", *DRAWN_FORMS, *SENSOR_PARTS)
-_SECONDS = re.compile(r"([0-9]+(?:\.[0-9]+)?)s", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,8 @@ class Pattern:
         part: what is hidden within it: one of `SENSOR_PARTS`, or empty for the values of a panel.
             A segment or a region lies at a place drawn uniformly; `rate` is its share of an image.
             A marker's `rate` is its tie to the outcome; held-out ones of `marker-shift` have none.
+            The `rate` of `noise` is its standard deviation as a share of the image's grey scale or
+            of an analyte's train standard deviation; of `noise-db`, of that of the recorded lead.
         seconds: the length of a segment.
     """
 
@@ -105,6 +110,11 @@ class Pattern:
         """Return the rate of each modality."""
         own = dict(self.rates)
         return np.array([own.get(name, 0.0) if own else self.rate for name in modalities])
+
+    @property
+    def effect(self) -> str:
+        """The effect of a pattern within a modality, to follow its name in a message."""
+        return f"{'adds noise to' if self.part in NOISE else 'hides parts of'} {self.within}"
 
     def check(self, modalities: Sequence[str]) -> None:
         """Refuse a pattern that does not apply to queries with these modalities.
@@ -224,20 +234,9 @@ def _parse(name: str) -> Pattern | None:
 def _parse_within(name: str, words: Sequence[str]) -> Pattern | None:
     """Parse what follows a modality, such as `leads-mcar-30`; return None if it does not fit."""
     part, values = (words[0], words[1:]) if words[0] in SENSOR_PARTS else ("", words)
-    if part == "marker":
-        if len(values) == 3 and values[0] == "shift":
-            part, values = SHIFTED_MARKER, values[1:]
-        if len(values) != 2 or not values[0] or not _is_percent(values[1], least=0):
-            return None
-        given, tie = values[0], int(values[1]) / 100
-        return Pattern(name, mechanism="mnar", part=part, rate=tie, given=given)
-    if part in ("segment", "region"):
-        seconds = _SECONDS.fullmatch(values[0]) if len(values) == 1 else None
-        if part == "segment" and seconds and float(seconds[1]):
-            return Pattern(name, mechanism="mcar", part=part, seconds=float(seconds[1]))
-        if part == "region" and len(values) == 1 and _is_percent(values[0], least=1):
-            return Pattern(name, mechanism="mcar", part=part, rate=int(values[0]) / 100)
-        return None
+    if part not in ("", "leads"):
+        found = parse_part(words)
+        return None if found is None else Pattern(name, **asdict(found))
     if not values or values[0] not in _MECHANISMS:
         return None
     found = _parse_mechanism(name, values[0], values[1:])
@@ -261,7 +260,7 @@ def _parse_mechanism(name: str, mechanism: str, words: Sequence[str]) -> Pattern
     """
     correlation = 0.0
     if mechanism == "mcar" and len(words) > 2 and words[-2] == "corr":
-        if not _is_percent(words[-1], least=1):
+        if not is_percent(words[-1], least=1):
             return None
         correlation, words = int(words[-1]) / 100, words[:-2]
     pairs_alone = len(words) >= 4 and len(words) % 2 == 0
@@ -271,7 +270,7 @@ def _parse_mechanism(name: str, mechanism: str, words: Sequence[str]) -> Pattern
         return None
     pattern = partial(Pattern, name, mechanism=mechanism, given=given, correlation=correlation)
     if len(words) == 1:
-        if not _is_percent(words[0], least=1):
+        if not is_percent(words[0], least=1):
             return None
         return pattern(rate=int(words[0]) / 100)
     modalities, percents = words[::2], words[1::2]
@@ -279,18 +278,13 @@ def _parse_mechanism(name: str, mechanism: str, words: Sequence[str]) -> Pattern
         len(words) > 1
         and len(modalities) == len(percents) == len(set(modalities))
         and all(word and not word.isdecimal() for word in modalities)
-        and all(_is_percent(word, least=0) for word in percents)
+        and all(is_percent(word, least=0) for word in percents)
         and any(int(word) for word in percents)
     )
     if not is_rates:
         return None
     rates = tuple((m, int(p) / 100) for m, p in zip(modalities, percents, strict=True))
     return pattern(rates=rates)
-
-
-def _is_percent(word: str, *, least: int) -> bool:
-    """Return whether a word is a whole percentage from `least` to 99."""
-    return word.isdecimal() and word.isascii() and least <= int(word) <= 99
 
 
 def _unknown_pattern(name: str) -> str:
@@ -303,7 +297,8 @@ def _unknown_pattern(name: str) -> str:
     return (
         f"unknown missingness pattern '{name}'; {hint}Expected one of {', '.join(PATTERN_FORMS)}, "
         "with several modalities as in only-cxr-labs, rates as in mcar-30 or mcar-ecg-50-labs-20, "
-        "whole percents from 1 to 99 and seconds above 0. Correct the name."
+        "whole percents from 1 to 99 (of noise to 999), seconds above 0, and decibels of at most "
+        "two digits and one decimal. Correct the name."
     )
 
 

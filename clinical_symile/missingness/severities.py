@@ -12,7 +12,7 @@ class PartCurve:
 
     Attributes:
         name: the words that the patterns share, such as `ecg-leads-mcar`.
-        part: `leads`, `segment`, `region`, or empty for the values of a panel.
+        part: one of `SENSOR_PARTS`, `marker-shift`, `noise-db`, or empty for a panel's values.
         unit: of the severities: `s` for a segment, else `%`.
         patterns: the patterns by severity, rising; `complete` is 0.
     """
@@ -43,7 +43,8 @@ def mechanism_rates(patterns: Iterable[str], mechanism: str) -> dict[int, str]:
 def part_curves(patterns: Iterable[str]) -> list[PartCurve]:
     """Return the curves of patterns within a modality that have two severities or more.
 
-    Severities are the rates in per cent, or the seconds of a segment.
+    Severities are the rates in per cent, or the seconds of a segment. Those of noise in decibels
+    are its standard deviation in per cent of the signal's: 20 dB are 10 %, and no noise is 0 %.
 
     Examples:
         >>> [curve] = part_curves(["complete", "ecg-segment-5s", "ecg-segment-1s", "mcar-30"])
@@ -58,7 +59,7 @@ def part_curves(patterns: Iterable[str]) -> list[PartCurve]:
     for name in names:
         one = parse_pattern(name)
         if one.within:
-            severity = one.seconds or float(round(100 * one.rate))
+            severity = one.seconds or float(f"{100 * one.rate:.3g}")
             curves.setdefault((name.rpartition("-")[0], one.part), {})[severity] = name
     return [
         PartCurve(

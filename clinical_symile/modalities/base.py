@@ -108,6 +108,7 @@ class Modality(Protocol):
       where nothing was recorded, for patterns within the modality. An axis `lead` has leads that
       can come off. The last axis `time`, with `sampling_rate_hz`, has segments, and the last axes
       `row` and `column` have regions. `transform` reads the number as not recorded: see `Ecg`.
+    - `noise_scale(statistics)`: in stored units, what noise of 100 % stands for: see `Cxr`, `Labs`.
 
     Attributes:
         shape: shape of one stored measurement.

@@ -48,6 +48,7 @@ class CxrArray:
     fit = staticmethod(no_statistics)
     transform = staticmethod(scale_gray_levels)
     divisor = staticmethod(highest_level)
+    noise_scale = staticmethod(highest_level)
 
     def __init__(
         self,

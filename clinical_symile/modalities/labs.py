@@ -264,6 +264,18 @@ class Labs:
         nothing = np.full((1, len(statistics["distributions"])), math.nan, dtype=np.float32)
         return Labs.transform(nothing, statistics)[0]
 
+    @staticmethod
+    def noise_scale(statistics: Mapping[str, Any]) -> Float[np.ndarray, " analyte"]:
+        """Return the standard deviation of each analyte's train values; 0 without two of them."""
+        scale = np.zeros(len(statistics["distributions"]))
+        for place, distribution in enumerate(statistics["distributions"]):
+            values = np.asarray(distribution["values"], dtype=np.float64)
+            counts = np.asarray(distribution["counts"], dtype=np.float64)
+            if len(values):
+                mean = np.average(values, weights=counts)
+                scale[place] = np.average((values - mean) ** 2, weights=counts) ** 0.5
+        return scale
+
 
 def _refuse(sign: str, limit: float) -> float:
     raise AssertionError("the column holds numbers only")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from clinical_symile.missingness.patterns import SHIFTED_MARKER
+from clinical_symile.missingness.part_patterns import SHIFTED_MARKER
 from clinical_symile.reporting.cohort_counts import subjects_sentence
 from clinical_symile.reporting.figures.picture import Legend
 from clinical_symile.reporting.report_data import ReportFacts

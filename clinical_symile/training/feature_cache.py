@@ -148,7 +148,7 @@ def _why_not(
     store: CohortStore, model: MultimodalEncoder, name: str, encoder: FrozenEncoder
 ) -> str | None:
     """Return why features of a modality cannot be used; None if they can."""
-    if name in store.withheld or name in store.converted:
+    if name in store.withheld or name in store.converted or name in store.noise:
         return "the store's measurements are changed in memory"
     if not getattr(model.missing_modality, "encodes_available_only", False):
         return "the missing-modality method also encodes samples without the modality"

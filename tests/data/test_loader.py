@@ -53,7 +53,9 @@ def test_a_loader_gives_what_is_read_from_the_store_bit_for_bit(
 
 
 @pytest.mark.parametrize("kind", [StreamingLoader, DeviceLoader])
-@pytest.mark.parametrize("name", ["ecg-leads-mcar-50", "ecg-segment-3s", "cxr-region-25"])
+@pytest.mark.parametrize(
+    "name", ["ecg-leads-mcar-50", "ecg-segment-3s", "cxr-region-25", "cxr-noise-10"]
+)
 def test_no_loader_holds_what_a_pattern_hides(
     kind: type, name: str, synthetic_store: CohortStore
 ) -> None:

@@ -76,7 +76,13 @@ def test_a_pattern_of_complete_samples_trains_on_these_alone(
 def test_a_pattern_within_a_modality_hides_parts_in_the_views_store_alone(
     catalog: Catalog, synthetic_store: CohortStore
 ):
-    for pattern in ("labs-mcar-50", "ecg-leads-mcar-30", "ecg-segment-3s", "cxr-region-25"):
+    for pattern in (
+        "labs-mcar-50",
+        "ecg-leads-mcar-30",
+        "ecg-segment-3s",
+        "cxr-region-25",
+        "ecg-noise-10db",
+    ):
         name = pattern.partition("-")[0]
         view = _view(mlp_task(catalog, f"missingness={pattern}"), synthetic_store)
         rows = view.rows[:8]
@@ -84,6 +90,7 @@ def test_a_pattern_within_a_modality_hides_parts_in_the_views_store_alone(
         assert (read != whole).reshape(8, -1).any(axis=1).all()
         assert view.available.all()
     assert not synthetic_store.withheld
+    assert not synthetic_store.noise
 
 
 def test_too_few_samples_of_either_split_are_told_together(

@@ -489,7 +489,7 @@ def test_what_needs_encoders_is_not_scored_without(
     ]
 
 
-@pytest.mark.parametrize("name", ["labs-mcar-50", "ecg-leads-mcar-60", "ecg-segment-6s"])
+@pytest.mark.parametrize("name", ["labs-mcar-50", "ecg-leads-mcar-60", "ecg-noise-0db"])
 def test_parts_are_hidden_from_queries_and_probes_but_not_from_candidates(
     name: str, catalog: Catalog, synthetic_store: CohortStore
 ) -> None:

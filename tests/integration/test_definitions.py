@@ -118,6 +118,7 @@ def test_the_patterns_that_list_shows_are_patterns(form: str):
     for word in ("modality", "column", "outcome", "name"):
         form = form.replace(f"<{word}>", "ecg")
     form = form.replace("<mechanism>", "mcar-30").replace("<seconds>", "3")
+    form = form.replace("<decibels>", "10")
     assert parse_pattern(form.replace("<percent>", "30").replace("<rates>", "30"))
 
 

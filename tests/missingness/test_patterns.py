@@ -254,6 +254,8 @@ def test_rates_and_correlations_that_cannot_be_reached_are_refused_with_the_rang
         ("cxr-marcker-died-25", "did you mean 'cxr-marker-died-25'"),
         ("cxr-regoin-25", "did you mean 'cxr-region-25'"),
         ("ecg-segment-3", "seconds above 0"),
+        ("ecg-nois-10db", "did you mean 'ecg-noise-10db'"),
+        ("ecg-noise-1000", "decibels of at most two digits"),
         ("mcar", "did you mean 'mcar-<rates>'"),
         ("mcar-0", "whole percents from 1 to 99"),
         ("mcar-100", "whole percents"),
@@ -325,6 +327,7 @@ def test_the_table_in_the_documentation_has_patterns_and_every_form():
     assert {*PATTERN_GROUPS} <= {*_documented()}
     found = {_form(parse_pattern(name)) for name in names}
     examples = {"percent": "30", "rates": "30", "mechanism": "mcar-30", "seconds": "3"}
+    examples["decibels"] = "10"
     for form in PATTERN_FORMS:
         name = re.sub(r"<(\w+)>", lambda word: examples.get(word[1], "x"), form)
         assert _form(parse_pattern(name)) in found, form

@@ -134,7 +134,7 @@ class AnalyteHidingPredictor(Protocol):
         """Return this model as it answers when the pattern hides parts of a modality.
 
         Args:
-            pattern: hides parts, such as analytes or leads, of the modality `pattern.within`.
+            pattern: hides parts, such as leads, of the modality `pattern.within`, or adds noise.
             seed: seed of the mask.
 
         Raises:
@@ -178,7 +178,6 @@ def hide_parts_from(predictor: Predictor, pattern: Pattern, *, seed: int) -> Pre
     if isinstance(predictor, AnalyteHidingPredictor):
         return predictor.with_parts_hidden(pattern, seed=seed)
     raise CannotScore(
-        f"'{pattern.name}' hides parts of {pattern.within}; only a model with its encoders can be "
-        "evaluated without them.",
+        f"'{pattern.name}' {pattern.effect}; only a model with its encoders can be evaluated so.",
         code="CS-S010",
     )

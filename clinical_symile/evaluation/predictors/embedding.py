@@ -299,8 +299,8 @@ class EmbeddingPredictor:
         """
         if self.encoders is None and self.embedder is None:
             raise CannotScore(
-                f"'{pattern.name}' hides parts of {pattern.within}; only a run with its encoders "
-                "can be evaluated without them.",
+                f"'{pattern.name}' {pattern.effect}; only a run with its encoders can be evaluated "
+                "so.",
                 code="CS-S010",
             )
         kept = self._kept_without_parts

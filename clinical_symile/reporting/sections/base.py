@@ -20,6 +20,8 @@ PART_AXES = {
     "leads": "% of leads missing",
     "segment": "seconds of the signal missing",
     "region": "% of the image covered",
+    "noise": "standard deviation of the noise in % of the scale",
+    "noise-db": "standard deviation of the noise in % of the signal's",
     "marker": "% by which a marker follows the outcome",
     "marker-shift": "% by which a marker follows the outcome where the probe is fitted",
 }

@@ -7,6 +7,7 @@ from typing import Any
 
 from clinical_symile.errors import DefinitionError
 from clinical_symile.formatting import DASH, format_seconds, format_value, join_words
+from clinical_symile.missingness.part_patterns import NOISE
 from clinical_symile.missingness.patterns import Pattern, parse_pattern
 from clinical_symile.reporting.result_lookup import ResultTable, Series, TaskTables
 from clinical_symile.reporting.sections.base import Content, ReportPanel, Section
@@ -22,6 +23,7 @@ _KINDS = (
     "missing more often by a column",
     "missing more often by its value",
     "a part of a modality missing",
+    "noise in a modality",
     "as at the site",
 )
 
@@ -183,9 +185,9 @@ BEST_METHOD = Section(
 
 def _kind(pattern: Pattern) -> str | None:
     """Return the kind of missingness of a pattern; None if it is not one of `_KINDS`."""
-    complete, always, at_random, by_column, by_value, within, site = _KINDS
+    complete, always, at_random, by_column, by_value, within, noise, site = _KINDS
     if pattern.within:
-        return within
+        return noise if pattern.part in NOISE else within
     if pattern.mechanism:
         kinds = {"mcar": at_random, "mar": by_column, "mnar": by_value, "site": site}
         return kinds.get(pattern.mechanism)

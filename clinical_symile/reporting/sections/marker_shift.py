@@ -16,7 +16,7 @@ from clinical_symile.formatting import (
     format_p_value,
     join_words,
 )
-from clinical_symile.missingness.patterns import SHIFTED_MARKER
+from clinical_symile.missingness.part_patterns import SHIFTED_MARKER
 from clinical_symile.missingness.severities import PartCurve, part_curves
 from clinical_symile.reporting.result_lookup import ResultTable, Series, TaskTables
 from clinical_symile.reporting.sections.base import (

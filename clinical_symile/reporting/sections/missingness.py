@@ -48,6 +48,9 @@ from clinical_symile.reporting.text.labels import (
 )
 from clinical_symile.tracking.results import Comparison, Result, is_significant
 
+# What a severity of a curve counts, where it is not what is missing.
+_COUNTED = {"marker": "tied", "noise": "noise"}
+
 
 def draw_degradation(
     *,
@@ -68,7 +71,7 @@ def draw_degradation(
     return Content(
         heading="How fast does performance fall?",
         text="The same tasks on the same admissions, with each modality hidden ever more often, or "
-        "ever more of one modality. "
+        "ever more of one modality, or with ever more noise. "
         f"{metric_sentences(tasks)}",
         panels=panels,
         legend=method_legend(
@@ -200,7 +203,7 @@ def degradation_panels(
                 f" ({part_words(list(curve.patterns.values())[-1])})",
                 curve.name,
                 PART_AXES[curve.part],
-                f"{curve.unit} {'tied' if curve.part.startswith('marker') else 'missing'}",
+                f"{curve.unit} {_COUNTED.get(curve.part.partition('-')[0], 'missing')}",
                 curve.patterns,
             )
             for curve in part_curves(scores.patterns(name))

@@ -10,6 +10,7 @@ from typing import Any
 
 from clinical_symile.errors import DefinitionError
 from clinical_symile.formatting import capitalize_first, join_words
+from clinical_symile.missingness.part_patterns import NOISE, SIGNAL_NOISE
 from clinical_symile.missingness.patterns import Pattern, parse_pattern
 from clinical_symile.registry.base import Family, describe
 from clinical_symile.registry.families import (
@@ -127,6 +128,10 @@ def _mechanism_label(pattern: Pattern) -> str:
     share = join_words(each) if each else f"{100 * pattern.rate:.0f} %"
     if pattern.part.startswith("marker"):
         return f"{part_words(pattern.name)}: {100 * pattern.rate:.0f} %"
+    if pattern.part in NOISE:
+        level = pattern.name.rpartition("-")[2]
+        how = f"at {level[:-2]} dB" if pattern.part == SIGNAL_NOISE else f"of {share}"
+        return f"{modality_label(pattern.within)}: noise {how}"
     if pattern.part in ("segment", "region"):
         of = f"{share} of the image covered"
         lost = f"{pattern.seconds:g} s in a row lost" if pattern.seconds else of
@@ -148,6 +153,8 @@ def part_words(name: str) -> str:
     """
     pattern = parse_pattern(name)
     words = {"segment": "a segment lost", "region": "a region covered"}.get(pattern.part)
+    if pattern.part in NOISE:
+        words = "noise added"
     if pattern.part.startswith("marker"):
         where = "" if pattern.part == "marker" else ", but not in held-out samples"
         words = f"a marker tied to {outcome_label(pattern.given)}{where}"

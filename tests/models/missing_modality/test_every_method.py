@@ -33,6 +33,7 @@ TASKS = [
     "masked_cube",
     "masked_cube_cxr_region_25",
     "masked_cube_ecg_leads_mcar_50",
+    "masked_cube_ecg_noise_10db",
     "masked_cube_ecg_segment_3s",
     "masked_cube_mcar_50",
     "masked_cube_mnar_50",

@@ -35,6 +35,8 @@ from clinical_symile.reporting.text.labels import (
         ("ecg-leads-mar-age-30", "ECG: 30 % of leads missing, more often by age"),
         ("ecg-segment-2.5s", "ECG: 2.5 s in a row lost"),
         ("cxr-region-25", "chest X-ray: 25 % of the image covered"),
+        ("ecg-noise-2.5db", "ECG: noise at 2.5 dB"),
+        ("cxr-noise-10", "chest X-ray: noise of 10 %"),
         ("cxr-marker-died-90", "chest X-ray: a marker tied to died: 90 %"),
     ],
 )
@@ -49,6 +51,7 @@ def test_a_pattern_has_a_label(name: str, label: str):
         ("ecg-leads-mcar-30", "ECG: leads missing at random"),
         ("ecg-segment-3s", "ECG: a segment lost"),
         ("cxr-region-25", "chest X-ray: a region covered"),
+        ("ecg-noise-10db", "ECG: noise added"),
         (
             "cxr-marker-shift-died-90",
             "chest X-ray: a marker tied to died, but not in held-out samples",
