@@ -47,10 +47,10 @@ from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.loader import Batch, open_loader, prefetch
 from clinical_symile.data.store import CohortStore
 from clinical_symile.objectives.base import Objective
+from clinical_symile.training.convolutions import guard_narrow_convolutions
 from clinical_symile.training.learner import build_learner
 from clinical_symile.training.optim import parameter_groups
 from clinical_symile.training.precision import (
-    guard_narrow_convolutions,
     processor_has_bf16,
 )
 
@@ -209,7 +209,7 @@ def measure(
         store = random_store(Path(folder), sizes, 2 * sizes.batch)
         learner = build_learner(task, store, seed=0).to(device).train()
         if way.mixed or way.fast:
-            guard_narrow_convolutions(learner.model, skip_padding=way.fast)
+            guard_narrow_convolutions(learner.model, fast=way.fast)
         if way.fast:
             learner.model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         for encoder in learner.model.encoders.values() if way.compiled else ():

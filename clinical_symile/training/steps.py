@@ -26,6 +26,7 @@ from clinical_symile.training.balance.base import Balance
 from clinical_symile.training.balance.step import apply_balance, build_balance
 from clinical_symile.training.checkpoint import resume
 from clinical_symile.training.cluster import cluster_environment
+from clinical_symile.training.convolutions import guard_narrow_convolutions
 from clinical_symile.training.feature_cache import reasons_to_encode, with_features
 from clinical_symile.training.flops import EncodingCount, count_encoding, warn_about_flops
 from clinical_symile.training.learner import TOTAL, Learner, build_augmentations, build_learner
@@ -35,7 +36,6 @@ from clinical_symile.training.precision import (
     Precision,
     chosen_precision,
     favors_speed,
-    guard_narrow_convolutions,
 )
 from clinical_symile.training.start import load_start, start_record
 from clinical_symile.training.synchronization import first_process_first
@@ -186,7 +186,7 @@ def set_up(
     loader = open_loader(readable, task.modalities, device=fabric.device)
     is_fast = favors_speed(task, fabric.device)
     if fabric.device.type == "cpu":
-        guard_narrow_convolutions(learner.model, skip_padding=is_fast)
+        guard_narrow_convolutions(learner.model, fast=is_fast)
     if is_fast:
         learner.model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     if task.compile:

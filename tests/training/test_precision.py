@@ -1,14 +1,11 @@
 """A training takes the precision that its task names, or the fastest of the device."""
 
-import copy
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import nn
-from torch.nn.utils import parametrize
 
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.tasks.pretraining import Pretraining
@@ -19,7 +16,6 @@ from clinical_symile.training import precision
 from clinical_symile.training.precision import (
     chosen_precision,
     favors_speed,
-    guard_narrow_convolutions,
     processor_has_bf16,
 )
 from clinical_symile.training.train import train
@@ -137,82 +133,3 @@ def test_a_run_says_its_precision_and_goes_on_in_it_on_another_processor(
     assert "precision" not in single.metadata
     losses = [run.history[0]["loss"] for run in (whole, single)]
     assert losses[0] == pytest.approx(losses[1], rel=0.05)  # they differ by rounding alone
-
-
-@pytest.mark.parametrize("width", [1, 2, 3, 4, 5, 40])
-@pytest.mark.parametrize(("kernel", "stride"), [(3, 2), (7, 2), (3, 3), (3, 1), (1, 2)])
-def test_a_strided_convolution_over_few_columns_is_computed_in_float32(
-    width: int, kernel: int, stride: int, generator: torch.Generator
-) -> None:
-    for convolution, shape in ((nn.Conv2d, (40, width)), (nn.Conv1d, (width,))):
-        plain = convolution(4, 8, kernel, stride=stride, padding=kernel // 2)
-        model = nn.Sequential(copy.deepcopy(plain))
-        guard_narrow_convolutions(model)
-        assert model.state_dict().keys() == {"0.weight", "0.bias"}
-        model = copy.deepcopy(model)  # as a teacher is made
-        x = torch.randn(3, 4, *shape, generator=generator)
-        exact = stride > 1 and kernel > 1 and width <= 2 * stride
-        with torch.autocast("cpu", torch.bfloat16):
-            found = model(x)
-        assert found.dtype == (torch.float32 if exact else torch.bfloat16)
-        if exact:
-            torch.testing.assert_close(found, plain(x), rtol=0, atol=0)
-        torch.testing.assert_close(model(x), plain(x), rtol=0, atol=0)  # without autocast
-
-
-class _OwnConvolution(nn.Conv1d):
-    """A subclass, as other packages have them."""
-
-
-def test_adapted_convolutions_and_subclasses_are_guarded_once(generator: torch.Generator) -> None:
-    model = nn.Sequential(nn.Conv1d(4, 8, 7, stride=2, padding=3), _OwnConvolution(8, 8, 7, 2, 3))
-    parametrize.register_parametrization(model[0], "weight", nn.Identity())
-    x = torch.randn(3, 4, 3, generator=generator)
-    plain = model(x)
-    names = model.state_dict().keys()
-    guard_narrow_convolutions(model)
-    guard_narrow_convolutions(model)
-    assert model.state_dict().keys() == names
-    assert isinstance(model[1], _OwnConvolution)
-    with torch.autocast("cpu", torch.bfloat16):
-        found = copy.deepcopy(model)(x)
-    torch.testing.assert_close(found, plain, rtol=0, atol=0)
-
-
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("stride", [(1, 1), (2, 2), (2, 1)])
-@pytest.mark.parametrize(("kernel", "padding"), [((3, 3), (1, 1)), ((7, 3), (3, 2)), ((2, 1), 0)])
-def test_padding_beside_a_single_column_is_skipped_without_another_result(
-    kernel: tuple[int, int],
-    padding: tuple[int, int] | int,
-    stride: tuple[int, int],
-    bias: bool,
-    generator: torch.Generator,
-) -> None:
-    plain = nn.Conv2d(4, 8, kernel, stride, padding, groups=2, bias=bias).double()
-    model = copy.deepcopy(nn.Sequential(plain))
-    guard_narrow_convolutions(model, skip_padding=True)
-    for width in (1, 2, 5):
-        x = torch.randn(3, 4, 11, width, generator=generator, dtype=torch.float64)
-        inputs = [x.clone().requires_grad_() for _ in range(2)]
-        if width + 2 * plain.padding[-1] < kernel[-1]:  # pyright: ignore[reportOperatorIssue]
-            continue
-        expected, found = plain(inputs[0]), model(inputs[1])
-        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
-        for output in (expected, found):
-            output.square().sum().backward()
-        torch.testing.assert_close(inputs[1].grad, inputs[0].grad, rtol=1e-10, atol=1e-10)
-        for one, other in zip(model.parameters(), plain.parameters(), strict=True):
-            torch.testing.assert_close(one.grad, other.grad, rtol=1e-10, atol=1e-10)
-
-
-def test_a_single_column_needs_no_float32(generator: torch.Generator) -> None:
-    """A kernel of one column is none of those that read memory that is not their own."""
-    model = nn.Sequential(nn.Conv2d(64, 64, 3, stride=2, padding=1))
-    guard_narrow_convolutions(model, skip_padding=True)
-    x = torch.randn(8, 64, 157, 1, generator=generator)
-    expected = model(x)
-    with torch.autocast("cpu", torch.bfloat16):
-        found = model(x)
-    assert found.dtype == torch.bfloat16
-    torch.testing.assert_close(found.float(), expected, rtol=0.02, atol=0.05)

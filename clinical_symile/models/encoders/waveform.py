@@ -128,7 +128,47 @@ class ResNet1d(PlaceTokens, nn.Module):
         return embed_map_of_resnet(self.network, features)
 
 
-class ResNet18Raster(PlaceTokens, nn.Module):
+class RasterEncoder(PlaceTokens, nn.Module):
+    """An encoder whose network reads a recording as an image of time by lead.
+
+    Attributes:
+        network: a ResNet of torchvision.
+        is_transposed: the network reads images of lead by time, and its kernels are transposed.
+    """
+
+    network: torchvision.models.ResNet
+    is_transposed = False
+
+    @property
+    def head(self) -> nn.Module:
+        """The layer that maps features to the output."""
+        return cast(nn.Module, self.network.fc)
+
+    def image(self, signal: Tensor) -> Tensor:
+        """Return recordings as images, `[sample, 1, time, lead]`."""
+        return torch.transpose(signal, 1, 2)[:, None]
+
+    def forward(self, signal: Float[Tensor, "sample lead time"]) -> Float[Tensor, "sample dim"]:
+        """Encode a batch."""
+        if self.is_transposed:
+            return self.embed_map(self.feature_map(signal))
+        return self.network(self.image(signal))
+
+    def feature_map(
+        self, inputs: Float[Tensor, "sample lead time"]
+    ) -> Float[Tensor, "sample c ..."]:
+        """See `PlaceTokens`."""
+        image = self.image(inputs)
+        if self.is_transposed:
+            return map_of_resnet(self.network, image.transpose(2, 3)).transpose(2, 3)
+        return map_of_resnet(self.network, image)
+
+    def embed_map(self, features: Float[Tensor, "sample c ..."]) -> Float[Tensor, "sample dim"]:
+        """See `PlaceTokens`."""
+        return embed_map_of_resnet(self.network, features)
+
+
+class ResNet18Raster(RasterEncoder):
     """ResNet-18 on the signal as a one-channel image of time by lead.
 
     This is the ECG encoder of Saporta et al. 2024, section 5.3. Its kernels span neighbouring
@@ -160,27 +200,8 @@ class ResNet18Raster(PlaceTokens, nn.Module):
         give_places(network, dim, size, (tokens, 1))
         self.network = network
 
-    @property
-    def head(self) -> nn.Module:
-        """The layer that maps features to the output."""
-        return cast(nn.Module, self.network.fc)
 
-    def forward(self, signal: Float[Tensor, "sample lead time"]) -> Float[Tensor, "sample dim"]:
-        """Encode a batch."""
-        return self.network(torch.transpose(signal, 1, 2)[:, None])
-
-    def feature_map(
-        self, inputs: Float[Tensor, "sample lead time"]
-    ) -> Float[Tensor, "sample c ..."]:
-        """See `PlaceTokens`."""
-        return map_of_resnet(self.network, torch.transpose(inputs, 1, 2)[:, None])
-
-    def embed_map(self, features: Float[Tensor, "sample c ..."]) -> Float[Tensor, "sample dim"]:
-        """See `PlaceTokens`."""
-        return embed_map_of_resnet(self.network, features)
-
-
-class StretchedRaster(PlaceTokens, nn.Module):
+class StretchedRaster(RasterEncoder):
     """The ECG encoder of the released Symile-MIMIC model: `resnet18_raster` on scaled recordings.
 
     Each recording in millivolts is scaled to -1 … 1, from its lowest to its highest value over all
@@ -228,29 +249,10 @@ class StretchedRaster(PlaceTokens, nn.Module):
         raster = ResNet18Raster(shape, dim)
         self.network, self.places, self.channels = raster.network, raster.places, raster.channels
 
-    @property
-    def head(self) -> nn.Module:
-        """The layer that maps features to the output."""
-        return cast(nn.Module, self.network.fc)
-
-    def forward(self, signal: Float[Tensor, "sample lead time"]) -> Float[Tensor, "sample dim"]:
-        """Encode a batch."""
-        return self.network(self._raster(signal))
-
-    def feature_map(
-        self, inputs: Float[Tensor, "sample lead time"]
-    ) -> Float[Tensor, "sample c ..."]:
-        """See `PlaceTokens`."""
-        return map_of_resnet(self.network, self._raster(inputs))
-
-    def embed_map(self, features: Float[Tensor, "sample c ..."]) -> Float[Tensor, "sample dim"]:
-        """See `PlaceTokens`."""
-        return embed_map_of_resnet(self.network, features)
-
-    def _raster(self, signal: Tensor) -> Tensor:
+    def image(self, signal: Tensor) -> Tensor:
         """Scale recordings and put them in the order of an image."""
         signal = signal * self.scale
         low, high = signal.amin((1, 2), keepdim=True), signal.amax((1, 2), keepdim=True)
         span = (high - low).clamp_min(torch.finfo(signal.dtype).tiny)
         stretched = 2 * ((signal - low) / span) - 1
-        return torch.transpose(stretched[:, self.order], 1, 2)[:, None]
+        return super().image(stretched[:, self.order])
