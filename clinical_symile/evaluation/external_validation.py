@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from clinical_symile.data.external.training_inputs import (
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore, DataError
 from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
+from clinical_symile.evaluation.predictors.imputed_values import ImputedPredictor
 from clinical_symile.evaluation.probes.base import Encoders
 from clinical_symile.evaluation.runner import (
     evaluate_and_save,
@@ -297,10 +298,17 @@ def _predictor(
         return trained_predictor(run, task, learner, training, seed=seed)
 
     rows = np.arange(len(store.samples))
+    embeddings = embed_rows(learner.model, with_features(store, learner.model), rows)
+    encoders = Encoders(learner, store)
+    if learner.model.panel is not None:
+        return ImputedPredictor(
+            embeddings,
+            learner.objective,
+            store,
+            encoders=encoders,
+            source=source,
+            fitted=lambda: cast(ImputedPredictor, source()).fitted(),
+        )
     return EmbeddingPredictor(
-        embed_rows(learner.model, with_features(store, learner.model), rows),
-        learner.objective,
-        store,
-        encoders=Encoders(learner, store),
-        source=source,
+        embeddings, learner.objective, store, encoders=encoders, source=source
     )

@@ -24,6 +24,10 @@ from clinical_symile.evaluation.fingerprint import expected_fingerprints
 from clinical_symile.evaluation.predictors.bank import draw_bank, read_bank, write_bank
 from clinical_symile.evaluation.predictors.base import Predictor
 from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
+from clinical_symile.evaluation.predictors.imputed_values import (
+    ImputedPredictor,
+    fit_imputed_values,
+)
 from clinical_symile.evaluation.predictors.training_embeddings import training_embeddings
 from clinical_symile.evaluation.probes.base import Encoders
 from clinical_symile.evaluation.task_selection import EvaluationTask
@@ -161,13 +165,16 @@ def trained_predictor(
             bank = draw_bank(training(), size=objective.bank_size, seed=seed)
             with lock_folder(run.path):
                 write_bank(bank, run.path)
+    encoders = Encoders(learner, store, run=run)
+    if learner.model.panel is not None:
+        fitted = cache(
+            partial(fit_imputed_values, task, learner.model, embeddings, store, seed=seed)
+        )
+        return ImputedPredictor(
+            embeddings, objective, store, encoders=encoders, training=training, fitted=fitted
+        )
     return EmbeddingPredictor(
-        embeddings,
-        objective,
-        store,
-        encoders=Encoders(learner, store, run=run),
-        bank=bank,
-        training=training,
+        embeddings, objective, store, encoders=encoders, bank=bank, training=training
     )
 
 

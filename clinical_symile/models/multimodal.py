@@ -69,6 +69,7 @@ class MultimodalEncoder(nn.Module):
         self.dim = dim
         method = missing_modality_method(missing_modality)
         self.missing_modality, self.fit = self.connect(method), method.fit
+        self.panel = method.panel
         self.train(self.training)
 
     def connect(self, method: MissingModalityMethod) -> nn.Module:
@@ -158,7 +159,16 @@ class MultimodalEncoder(nn.Module):
         if self.fit is None:
             return ()
         known = train.with_visible(torch.ones_like(train.available))
-        return tuple(partial(self._replaced, fill, known.z) for fill in self.fit(known, seed))
+        return tuple(self.normalized(fill, known) for fill in self.fit(known, seed))
+
+    def normalized(self, fill: Fill, like: Embeddings) -> Fill:
+        """Return a replacement whose vectors are normalized as embeddings of this model.
+
+        Args:
+            fill: makes vectors of the type of `like`.
+            like: the embeddings that it was fitted to.
+        """
+        return partial(self._replaced, fill, like.z)
 
     def _replaced(
         self,

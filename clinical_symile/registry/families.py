@@ -61,6 +61,7 @@ MISSING_MODALITY_METHODS = Family(
         "drop": "clinical_symile.models.missing_modality.drop:DROP",
         "dropout": "clinical_symile.models.missing_modality.dropout:DROPOUT",
         "imputed": "clinical_symile.models.missing_modality.imputed:IMPUTED",
+        "imputed_values": "clinical_symile.models.missing_modality.imputed_values:IMPUTED_VALUES",
         "indicator": "clinical_symile.models.missing_modality.indicator:INDICATOR",
         "learned": "clinical_symile.models.missing_modality.learned:LEARNED",
         "mean": "clinical_symile.models.missing_modality.mean:MEAN",

@@ -1,14 +1,17 @@
 """Embed what a run learned from: its own train samples, with what its task left visible."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from clinical_symile.config.tasks.pretraining import Pretraining
+from clinical_symile.data.completed import complete_panels, panel_values
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.store import CohortStore
-from clinical_symile.data.training_view import draw_training_view
+from clinical_symile.data.training_view import TrainingView, draw_training_view
 from clinical_symile.missingness.patterns import parse_pattern
 from clinical_symile.models.missing_modality.base import missing_modality_method
 from clinical_symile.models.multimodal import MultimodalEncoder
@@ -22,6 +25,7 @@ def training_embeddings(
     store: CohortStore,
     *,
     seed: int,
+    complete: Mapping[str, Callable[[np.ndarray], np.ndarray]] | None = None,
 ) -> Embeddings:
     """Return the embeddings of a run's train samples under its own training mask.
 
@@ -35,19 +39,24 @@ def training_embeddings(
         embeddings: one row for each row of the store, in its order.
         store: the store that the run was trained on.
         seed: seed of the run.
+        complete: for some panels, a function that fills in what was not measured; see
+            `complete_panels`.
 
     Raises:
         DataError: the training's samples cannot be drawn from this store.
     """
-    least = missing_modality_method(task.missing_modality).min_modalities
-    view = draw_training_view(task, store, seed=seed, min_modalities=least)
+    view = _view(task, store, seed=seed)
     within = parse_pattern(task.missingness).within
     position = np.arange(len(store.samples))
-    if within:  # training read this modality without the parts that the pattern hides
+    # Training read a modality without the parts that the pattern hides.
+    changed = dict.fromkeys([*([within] if within else []), *(complete or {})])
+    if changed:
         rows = np.unique(view.partners)
         position[rows] = np.arange(len(rows))
-        taken = embeddings.take(torch.from_numpy(rows))
-        embeddings = reencode_modality(model, view.store, taken, within)
+        embeddings = embeddings.take(torch.from_numpy(rows))
+        read = complete_panels(view.store, complete) if complete else view.store
+        for name in changed:
+            embeddings = reencode_modality(model, read, embeddings, name)
     available = torch.from_numpy(view.available.copy())
     partners = torch.from_numpy(position[view.partners])
     columns = torch.arange(partners.shape[1])
@@ -61,3 +70,31 @@ def training_embeddings(
         sets=None,
     )
     return whole.with_visible(available)
+
+
+def training_values(
+    task: Pretraining, store: CohortStore, modalities: Sequence[str], *, seed: int
+) -> dict[str, Float[np.ndarray, "sample analyte"]]:
+    """Return the values of panels that a run trained on, NaN where it had none.
+
+    Args:
+        task: the run's task.
+        store: the store that the run was trained on.
+        modalities: the panels.
+        seed: seed of the run.
+
+    Raises:
+        DataError: the training's samples cannot be drawn from this store.
+    """
+    view = _view(task, store, seed=seed)
+    found = {}
+    for name in modalities:
+        column = view.modalities.index(name)
+        rows = view.partners[view.available[:, column], column]
+        found[name] = panel_values(view.store, name, np.unique(rows))
+    return found
+
+
+def _view(task: Pretraining, store: CohortStore, *, seed: int) -> TrainingView:
+    least = missing_modality_method(task.missing_modality).min_modalities
+    return draw_training_view(task, store, seed=seed, min_modalities=least)

@@ -18,6 +18,7 @@
 | `translated` | two modalities or more | has the mean translation of what is available |
 | `disentangled` | two modalities or more | has what the available ones share with it |
 | `imputed` | two modalities or more | is left out; scores have five imputations of it |
+| `imputed_values` | two modalities or more | as `imputed`; so has a lab value that was not measured |
 | `neighbours` | two modalities or more | is left out; scores have that of similar train samples |
 | `prototypes` | two modalities or more | is left out; scores have a mixture of train centroids |
 | `indicator` | one modality or more | enters its encoder as zeros, with an indicator |
@@ -29,12 +30,14 @@ one promise, which `clinical-symile check --canary` tests: an unavailable input 
 such as NaN or another subject's recording, and no embedding and no gradient changes. A method whose
 replacement depends on the other modalities has a `FillingHandler`: it sees embeddings after hiding.
 One that trains nothing of its own has `fit`: it makes replacements of train embeddings afterwards.
+With `panel`, values that were not measured are imputed too.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
+import numpy as np
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -49,6 +52,7 @@ _LEAST_SQUARE = 1e-12
 Vectors = Float[Tensor, "sample dim"]
 Encode = Callable[[Tensor], Tensor]
 Fill = Callable[[Tensor, Tensor], Tensor]  # see `FillingHandler.fill`
+ImputeValues = Callable[[np.ndarray], np.ndarray]  # see `PanelImputation`
 
 
 class MissingModalityHandler(Protocol):
@@ -261,6 +265,24 @@ def keep_objective(make: Callable[[], Objective], modalities: int) -> Objective:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PanelImputation:
+    """Imputations of values of a panel, such as labs, that were not measured.
+
+    Attributes:
+        number: the number of imputations, over which scores and log odds are averaged.
+        fit_values: makes a function of `[sample, analyte]` values, NaN where not measured, that
+            fills these in; from the values of the train samples and a seed. What it fills in
+            depends on the sample's own values alone.
+        fit_vectors: makes what replaces a missing modality from the embeddings of train samples,
+            whose values are filled in, and a seed; see `MissingModalityMethod.fit`.
+    """
+
+    number: int
+    fit_values: Callable[[np.ndarray, int], ImputeValues]
+    fit_vectors: Callable[[Embeddings, int], Fill]
+
+
+@dataclass(frozen=True, kw_only=True)
 class MissingModalityMethod:
     """One way to learn from samples that lack a modality.
 
@@ -275,6 +297,7 @@ class MissingModalityMethod:
             zero where unavailable, and a seed: functions as `FillingHandler.fill`. Of several, such
             as multiple imputations, scores and log odds are averaged. Training leaves out what is
             missing. None if nothing is fitted.
+        panel: also imputes values of panels; None if what was not measured is read as such.
         display_name: a short name.
         description: one sentence whose subject is the model, such as "Trains on all admissions.";
             reports show it.
@@ -287,6 +310,7 @@ class MissingModalityMethod:
     dropout_rate: float = 0.0
     wrap_objective: Callable[[Callable[[], Objective], int], Objective] = keep_objective
     fit: Callable[[Embeddings, int], Sequence[Fill]] | None = None
+    panel: PanelImputation | None = None
     display_name: str = ""
     description: str = ""
     source: str = ""

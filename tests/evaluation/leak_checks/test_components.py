@@ -24,7 +24,7 @@ LARGE = ("resnet18", "resnet18_raster", "resnet18_stretched", "resnet50")
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[pytest.mark.slow] if name == "imputed" else [])
+        pytest.param(name, marks=[pytest.mark.slow] if "imputed" in name else [])
         for name in MISSING_MODALITY_METHODS
     ],
 )

@@ -53,6 +53,6 @@ def test_some_registered_methods_fit_and_train_nothing():
     fitting = {
         name for name in MISSING_MODALITY_METHODS if missing_modality_method(name).fit is not None
     }
-    assert fitting == {"imputed", "neighbours", "prototypes"}
+    assert fitting == {"imputed", "imputed_values", "neighbours", "prototypes"}
     for name in fitting:
         assert missing_modality_method(name).handler is DropModality

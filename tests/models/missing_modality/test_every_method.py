@@ -28,6 +28,7 @@ TASKS = [
     "dropout",
     "dropout_rising",
     "imputed",
+    "imputed_values",
     "indicator",
     "learned",
     "masked_cube",

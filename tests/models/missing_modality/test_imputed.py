@@ -80,7 +80,7 @@ def drawn(samples: int) -> tuple[Tensor, Tensor]:
 
 @pytest.fixture
 def few_components(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clinical_symile.models.missing_modality.imputed._COMPONENTS", 2)
+    monkeypatch.setattr("clinical_symile.models.missing_modality._chained._COMPONENTS", 2)
 
 
 @pytest.mark.usefixtures("few_components")
