@@ -18,7 +18,7 @@
 | `translated` | two modalities or more | has the mean translation of what is available |
 | `disentangled` | two modalities or more | has what the available ones share with it |
 | `imputed` | two modalities or more | is left out; scores have five imputations of it |
-| `imputed_values` | two modalities or more | as `imputed`; so has a lab value that was not measured |
+| `imputed_values` | two modalities or more | as `imputed`, and so has an unmeasured lab value |
 | `neighbours` | two modalities or more | is left out; scores have that of similar train samples |
 | `prototypes` | two modalities or more | is left out; scores have a mixture of train centroids |
 | `indicator` | one modality or more | enters its encoder as zeros, with an indicator |
