@@ -49,7 +49,9 @@ def training_embeddings(
     within = parse_pattern(task.missingness).within
     position = np.arange(len(store.samples))
     # Training read a modality without the parts that the pattern hides.
-    changed = dict.fromkeys([*([within] if within else []), *(complete or {})])
+    changed: list[str] = list(
+        dict.fromkeys([within, *(complete or {})] if within else complete or {})
+    )
     if changed:
         rows = np.unique(view.partners)
         position[rows] = np.arange(len(rows))

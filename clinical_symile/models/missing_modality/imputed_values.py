@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -27,6 +27,7 @@ from clinical_symile.models.missing_modality.base import (
 
 _IMPUTATIONS = 5
 _ROUNDS = 5  # of the chained regressions
+_SIDES: tuple[Literal["left"], Literal["right"]] = ("left", "right")
 
 
 class PanelChain(NamedTuple):
@@ -125,13 +126,11 @@ def _normal_scores(
     scores = np.full(values.shape, np.nan)
     for column, one in enumerate(known):
         there = ~np.isnan(values[:, column])
-        found = [np.searchsorted(one, values[there, column], side=side) for side in _SIDES]
+        below, upto = (np.searchsorted(one, values[there, column], side) for side in _SIDES)
         least = 0.5 / len(one)
-        scores[there, column] = norm.ppf((sum(found) / 2 / len(one)).clip(least, 1 - least))
+        scores[there, column] = norm.ppf(((below + upto) / 2 / len(one)).clip(least, 1 - least))
     return scores
 
-
-_SIDES = ("left", "right")
 
 IMPUTED_VALUES = MissingModalityMethod(
     handler=DropModality,

@@ -90,6 +90,7 @@ def test_scores_are_averaged_over_imputations_that_read_no_held_out_value(
     np.testing.assert_allclose(predictor.score(request, lists), found, atol=1e-6)
     # Labs are hidden: no held-out value of theirs is read, neither in fitting nor in use.
     other = changed_labs(synthetic_store, "held_out")
+    assert predictor.encoders is not None
     model = predictor.encoders.learner.model
     changed = replace(predictor, store=other)
     np.testing.assert_array_equal(changed.score_shared(request, request.rows), found)

@@ -11,7 +11,6 @@ from clinical_symile.data.store import CohortStore
 from clinical_symile.models.missing_modality.imputed_values import IMPUTED_VALUES, fit_values
 from clinical_symile.stats.multiple_imputation import PooledEstimate, pool_imputations
 
-
 GUIDE = "docs/guides/missing_data_study.md"
 
 
@@ -95,6 +94,7 @@ def test_analytes_that_do_not_vary_are_imputed_by_what_is_known_of_them() -> Non
     assert alone[0, 0] == 3
 
 
+@pytest.mark.slow
 def test_the_guide_pools_an_estimate(
     synthetic_store: CohortStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
