@@ -53,7 +53,7 @@ LOADED_BY = {
         "evaluation.baselines",
         "evaluation.diagnostics.regression",
         "evaluation.probes",
-        "models.missing_modality.imputed",
+        "models.missing_modality._chained",
         "models.missing_modality.prototypes",
     },
     "timm": {"models.encoders.timm"},
