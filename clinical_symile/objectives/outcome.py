@@ -10,20 +10,19 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.objectives.arguments import at_least, positive, refuse
-from clinical_symile.objectives.base import Objective
-from clinical_symile.objectives.fusion.base import ModalityFusion
 from clinical_symile.objectives.inputs import ObjectiveInput
+from clinical_symile.objectives.label_predictor import (
+    LabelPredictor,
+    known_labels,
+    teaching_samples,
+)
 from clinical_symile.objectives.logit_adjustment import adjust_log_odds
 from clinical_symile.objectives.loss import Loss, sum_of_terms
-from clinical_symile.objectives.slots import FewSamplesError, prepare_slots
 from clinical_symile.objectives.starting_weights import starting_weights
-from clinical_symile.registry.base import resolve
-from clinical_symile.registry.families import FUSIONS
 
 
-class Supervised(Objective):
+class Supervised(LabelPredictor):
     """Predict the task's labels from a fusion of a sample's modalities, and from each alone.
 
     A fusion makes one vector of the available modalities, and a linear head for each label gives
@@ -67,9 +66,6 @@ class Supervised(Objective):
         'log losses of Kontras et al., "Improving Multimodal Learning with Multi-Loss Gradient '
         'Modulation", BMVC 2024, https://arxiv.org/abs/2405.07930'
     )
-    reads = ("labels",)
-    learned_score = True
-    retrieves = False
 
     def __init__(
         self,
@@ -81,7 +77,7 @@ class Supervised(Objective):
         agreement: float = 0.0,
         effect: float = 0.0,
     ):
-        super().__init__(temperature=None)
+        super().__init__(fusion=fusion)
         weights = dict(unimodal_weight=unimodal_weight, prior_weight=prior_weight)
         named = {f"label_weights[{place}]": one for place, one in enumerate(label_weights or ())}
         refuse(at_least(0, agreement=agreement, effect=effect, **weights), positive(**named))
@@ -93,9 +89,6 @@ class Supervised(Objective):
                 "modalities that can agree. Raise unimodal_weight, or set agreement to 0."
             )
         self.unimodal_weight, self.agreement, self.effect = unimodal_weight, agreement, effect
-        self.fusion_arguments = dict(fusion or {"name": "mean"})
-        if "name" not in self.fusion_arguments:
-            raise ValueError("fusion has no 'name'; expected one of `list fusion`. Add it.")
 
     def connect(
         self, *, modalities: tuple[str, ...], dim: int, norm: str, generator: torch.Generator
@@ -106,25 +99,11 @@ class Supervised(Objective):
             ValueError: there are no labels, or the fusion does not accept its arguments.
         """
         super().connect(modalities=modalities, dim=dim, norm=norm, generator=generator)
-        if not self.label_names:
-            raise ValueError(
-                "it predicts labels, and the task names none; expected the key labels of the table "
-                '[side], such as labels = ["an_outcome"]. Add it.'
-            )
         if self.label_weights is not None and len(self.label_weights) != len(self.label_names):
             raise ValueError(
                 f"label_weights has {len(self.label_weights)} numbers; expected one for each of "
                 f"{len(self.label_names)} labels: {', '.join(self.label_names)}. Correct it."
             )
-        # The numbers of a vector then have a mean square of about 1, whatever the norm.
-        self.input_scale = math.sqrt(dim) if norm == "l2" else 1.0
-        self.modalities = modalities
-        arguments = {k: v for k, v in self.fusion_arguments.items() if k != "name"}
-        made = resolve(self.fusion_arguments["name"], FUSIONS)(
-            modalities, dim, generator, **arguments
-        )
-        assert isinstance(made, ModalityFusion)
-        self.fusion = made
         with starting_weights(generator):
             self.head = nn.Linear(dim, len(self.label_names))
             self.unimodal_heads = nn.ModuleDict(
@@ -140,15 +119,8 @@ class Supervised(Objective):
         generator: torch.Generator | None,
     ) -> Loss:
         """Add the log losses of all heads; see the class."""
-        labels = torch.where(inputs.labels < 0, torch.nan, inputs.labels).to(z.dtype)
-        is_known = ~labels.isnan().all(dim=1)
-        taught = is_known & available.any(dim=1)
-        if not taught.any():
-            raise FewSamplesError(
-                f"a supervised step needs at least 1 sample with a known label and a modality; "
-                f"this batch of {len(z)} has none.",
-                "Raise batch_size, or name labels that are known of more samples.",
-            )
+        labels = known_labels(inputs).to(z.dtype)
+        is_known, taught = teaching_samples(labels, available)
         vectors, has = self.input_scale * z[taught], available[taught]
         fused = self.head(self.fusion(vectors, has))
         terms = {"fused": self._log_loss(fused, labels[taught], inputs)}
@@ -218,31 +190,6 @@ class Supervised(Objective):
                 divergence = class_jensen_shannon(two_classes(changed), two_classes(fused[own]))
                 found[f"effect_{name}"] = -self.effect * divergence.mean()
         return found
-
-    def log_odds(self, embeddings: Embeddings) -> Float[Tensor, "sample label"]:
-        """Predict the log odds of each label by the fused heads.
-
-        Args:
-            embeddings: samples with at least one modality available or replaced each.
-
-        Raises:
-            ValueError: a sample has no modality.
-        """
-        z, available = prepare_slots(*embeddings.with_substitutes())
-        return self.head(self.fusion(self.input_scale * z.to(self.head.weight.dtype), available))
-
-    def score(
-        self, query: Embeddings, candidates: Float[Tensor, "candidate dim"], *, target: str
-    ) -> Float[Tensor, "query candidate"]:
-        """Refuse to score candidates.
-
-        Raises:
-            ValueError: always; see the class.
-        """
-        raise ValueError(
-            "a supervised objective has no score of candidates: it compares no recordings. Take a "
-            "contrastive objective for retrieval."
-        )
 
 
 def two_classes(log_odds: Float[Tensor, "*row"]) -> Float[Tensor, "*row two"]:

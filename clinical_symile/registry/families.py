@@ -105,6 +105,7 @@ OBJECTIVES = Family(
         "dcl": "clinical_symile.objectives.decoupled:Dcl",
         "decoupled_uniformity": "clinical_symile.objectives.uniform:DecoupledUniformity",
         "distilled": "clinical_symile.objectives.distilled:DistilledClip",
+        "farcon": "clinical_symile.objectives.farcon:FarconVae",
         "focal": "clinical_symile.objectives.focal:FocalClip",
         "fuselip": "clinical_symile.objectives.fuselip:FuseLip",
         "fused_vs_third": "clinical_symile.objectives.fused:FusedVsThird",

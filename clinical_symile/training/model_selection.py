@@ -15,7 +15,7 @@ from clinical_symile.metrics.representation import representation_metrics
 from clinical_symile.metrics.retrieval import expected_ranks
 from clinical_symile.models.row_embeddings import embed_rows
 from clinical_symile.objectives.base import Objective
-from clinical_symile.objectives.outcome import Supervised
+from clinical_symile.objectives.label_predictor import LabelPredictor
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import CLASSIFICATION_METRICS, RETRIEVAL_METRICS
 from clinical_symile.training.learner import Learner
@@ -116,7 +116,7 @@ def tuning_metrics(
         if is_trained.all()
         else embeddings.restricted_to(is_trained.expand(len(rows), -1))
     )
-    if isinstance(learner.objective, Supervised):
+    if isinstance(learner.objective, LabelPredictor):
         value = _prediction_value(learner.objective, store, selected_by, task, loader.device)
     else:
         value = _selection_value(learner, selected_by, task, loader.device)
@@ -196,7 +196,7 @@ def _selection_value(
 
 
 def _prediction_value(
-    objective: Supervised,
+    objective: LabelPredictor,
     store: CohortStore,
     embeddings: Embeddings,
     task: Pretraining,

@@ -28,7 +28,7 @@ from clinical_symile.evaluation.leak_checks.fixtures import (
     toy_side,
 )
 from clinical_symile.objectives.base import Objective
-from clinical_symile.objectives.outcome import Supervised
+from clinical_symile.objectives.label_predictor import LabelPredictor
 from clinical_symile.objectives.subsets import SubsetSum
 
 
@@ -65,7 +65,7 @@ def objective_leaks(component: Any) -> Iterator[str]:
 
     yield from differences(outputs, z, available)
     yield from _side_leaks(make, lambda objective, side: loss_of(objective, z, side), rows)
-    if isinstance(make(), Supervised):
+    if isinstance(make(), LabelPredictor):
         yield from _log_odds_leaks(make, z, available)
         return
     for target in TOY_MODALITIES:
@@ -142,7 +142,7 @@ def _log_odds_leaks(make: Callable[[], Objective], z: Tensor, available: Tensor)
 
     def predicted(slots: Tensor, some: slice = slice(None)) -> Outputs:
         objective, rows = make(), torch.arange(TOY_SAMPLES)
-        assert isinstance(objective, Supervised)
+        assert isinstance(objective, LabelPredictor)
         with torch.inference_mode():
             embeddings = Embeddings(slots, available, TOY_MODALITIES, rows)
             return {name: objective.log_odds(embeddings)[some]}
@@ -150,7 +150,7 @@ def _log_odds_leaks(make: Callable[[], Objective], z: Tensor, available: Tensor)
     yield from differences(predicted, z, available)
     with torch.inference_mode():
         objective = make()
-        assert isinstance(objective, Supervised)
+        assert isinstance(objective, LabelPredictor)
         alone = Embeddings(z[:1], available[:1], TOY_MODALITIES, torch.arange(1))
         if not torch.allclose(objective.log_odds(alone), predicted(z)[name][:1]):
             yield f"{name} depends on the other samples."

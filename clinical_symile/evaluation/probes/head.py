@@ -7,11 +7,11 @@ from scipy.special import expit
 
 from clinical_symile.errors import CannotScore
 from clinical_symile.evaluation.probes.base import ProbeInputs
-from clinical_symile.objectives.outcome import Supervised
+from clinical_symile.objectives.label_predictor import LabelPredictor
 
 
 class Head:
-    """The fusion and the head of a run with the objective `outcome`, as training left them.
+    """The fusion and the head of a run with `outcome` or `farcon`, as training left them.
 
     Nothing is fitted: training and tuning samples are not read.
     """
@@ -27,7 +27,7 @@ class Head:
             CannotScore: the model has no head for the outcome.
         """
         objective = None if inputs.encoders is None else inputs.encoders.learner.objective
-        if not isinstance(objective, Supervised) or inputs.embeddings is None:
+        if not isinstance(objective, LabelPredictor) or inputs.embeddings is None:
             raise CannotScore(
                 "the probe 'head' needs a run with the objective 'outcome'; this model has no head "
                 "for an outcome. Evaluate it on a task with another probe.",
