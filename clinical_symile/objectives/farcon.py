@@ -138,16 +138,14 @@ class FarconVae(LabelPredictor):
         labels, attribute = labels[places], attribute[places]
         fused = self.fusion(vectors, has)
         fair, sensitive = self.gaussians(fused)
-        draws = tuple(draw_of(gaussian, generator=generator) for gaussian in (fair, sensitive))
+        x, s = (draw_of(gaussian, generator=generator) for gaussian in (fair, sensitive))
         known = ~labels.isnan()
         terms = {
-            "fused": functional.binary_cross_entropy_with_logits(
-                self.head(draws[0])[known], labels[known]
-            )
+            "fused": functional.binary_cross_entropy_with_logits(self.head(x)[known], labels[known])
         }
         for name, value in self.fusion.extra_losses(vectors, has).items():
             terms[f"fusion_{name}"] = value
-        terms["restored"] = self._errors(*draws, fused, attribute)
+        terms["restored"] = self._errors(x, s, fused, attribute)
         divergence = divergence_from_standard(fair) + divergence_from_standard(sensitive)
         terms["divergence"] = self.weights["divergence"] * divergence / (2 * fused.shape[1])
         partners = draw_partners(labels, attribute, generator=generator)
@@ -158,7 +156,7 @@ class FarconVae(LabelPredictor):
         contrast = pair_contrast(
             fair[paired], fair[others], sensitive[paired], sensitive[others], kernel=self.kernel
         )
-        swapped = self._errors(draws[0][others], draws[1][paired], fused[paired], attribute[paired])
+        swapped = self._errors(x[others], s[paired], fused[paired], attribute[paired])
         terms["contrast"] = self.weights["contrast"] * contrast.mean()
         terms["swapped"] = self.weights["swapped"] * swapped
         return sum_of_terms(**terms)
