@@ -213,6 +213,7 @@ DIAGNOSTICS = Family(
         "conflict": "clinical_symile.evaluation.diagnostics.conflict:Conflict",
         "dominance": "clinical_symile.evaluation.diagnostics.dominance:Dominance",
         "gap": "clinical_symile.evaluation.diagnostics.gap:Gap",
+        "group_shift": "clinical_symile.evaluation.diagnostics.group_shift:GroupShift",
         "harms": "clinical_symile.evaluation.diagnostics.harms:Harms",
         "health": "clinical_symile.evaluation.diagnostics.health:Health",
         "importance": "clinical_symile.evaluation.diagnostics.importance:Importance",

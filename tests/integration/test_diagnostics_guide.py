@@ -86,8 +86,10 @@ def test_the_commands_of_the_guide_run_and_what_they_write_is_read_everywhere(
 
     run = Run(Path("runs/symile-0"))
     tasks = {f"diagnostic/{name}" for name in DIAGNOSTICS.builtin}
-    # A model that is hardly trained may have nothing to share among modalities.
-    assert {row.task for row in run.results} >= tasks - {"diagnostic/dominance"}
+    # A model that is hardly trained may have nothing to share among modalities, and 60 subjects
+    # have too few of a group.
+    not_measured = {"diagnostic/dominance", "diagnostic/group_shift"}
+    assert {row.task for row in run.results} >= tasks - not_measured
     alike = {row.metric: row.value for row in run.results if row.task == "diagnostic/harms"}
     assert alike["representation_harm"] == 1  # it is its own twin
     assert alike["total_effect"] == 0

@@ -142,6 +142,7 @@ def toy_store(
     names = [str(row) for row in range(len(values))]
     samples = pd.DataFrame({"sample": names, "subject": names, "split": TOY_SPLITS[: len(values)]})
     samples[f"kept_{TOY_NUMBER}"] = 30.0 + (7 * np.arange(len(values))) % 40
+    samples["group_sex"] = np.where(np.arange(len(values)) % 2, "M", "F").astype(object)
     event = toy_labels(len(values)) if outcome is None else outcome
     return ToyStore(
         path=Path("leak-check"),
