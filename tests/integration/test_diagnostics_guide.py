@@ -46,7 +46,7 @@ def test_the_guide_has_a_row_for_every_diagnostic() -> None:
 def test_the_diagnostic_of_the_guide_measures_and_does_not_leak(own_module: ModuleType) -> None:
     import tomllib
 
-    (definition,) = blocks(PAGE, "toml")
+    *_, definition = blocks(PAGE, "toml")
     task = parse_task(tomllib.loads(definition), name="diagnostic/mean_size", where=PAGE)
     assert task.kind == "diagnostic"
     found = values(own_module.MeanSize(), examined(fixture_f()))
