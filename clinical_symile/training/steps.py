@@ -283,6 +283,8 @@ def train_step(
 ) -> dict[str, float]:
     """Update the weights on a batch; return the loss, its terms and the norm of the gradient.
 
+    What a balance keeps of the step, such as the factors of encoders, follows as `balance/`.
+
     Args:
         training: the model, its objective and its optimiser.
         batch: this process's share of the batch.
@@ -313,10 +315,11 @@ def train_step(
             kind = LeftOverError if fabric.world_size == 1 else DataError
         raise kind(f"{where}: {advised}", code="CS-R009") from error
     optimiser.zero_grad()
+    kept: dict[str, float] = {}
     if training.balance is None:
         fabric.backward(losses[TOTAL])
     else:
-        apply_balance(training.learner, training.balance, losses, generator, fabric, task)
+        kept = apply_balance(training.learner, training.balance, losses, generator, fabric, task)
     norm = fabric.clip_gradients(
         training.wrapped,
         optimiser,
@@ -326,6 +329,7 @@ def train_step(
     # Only now: to read a number waits for the GPU.
     found = {name: float(value.detach()) for name, value in losses.items()}
     _refuse_not_finite(found, task, epoch)
+    found |= kept
     found["gradient_norm"] = math.nan if norm is None else float(norm.detach())
     if not math.isfinite(found["gradient_norm"]):
         raise _diverged(task, epoch, "the gradient is not finite")

@@ -1,4 +1,4 @@
-"""Show the loss and the tuning metrics after each epoch."""
+"""Show the loss, the tuning metrics and what a balance held back after each epoch."""
 
 from collections.abc import Mapping, Sequence
 
@@ -22,7 +22,7 @@ def draw_training(
     baselines: Mapping[str, str],
     oracle: Mapping[str, object] | None,
 ) -> Content | None:
-    """Draw one panel for the loss and one for each tuning metric."""
+    """Draw one panel for the loss, one for each tuning metric and one for each factor."""
     true_value = (oracle or {}).get("total_correlation_nats")
     panels = _panels(histories, series, true_value if isinstance(true_value, float) else None)
     if not panels:
@@ -34,9 +34,16 @@ def draw_training(
         caption="Losses of different objectives have different scales and cannot be compared; "
         "metrics on the tuning samples can. The estimate of the total correlation is the logarithm "
         "of the number of candidates in the loss, minus the loss. It is usually below the true "
-        "value and never above that logarithm.",
+        "value and never above that logarithm."
+        + (_FACTORS if any("factor" in panel.title for panel in panels) else ""),
     )
 
+
+_FACTORS = (
+    " A factor multiplies the gradient of a modality's encoder, as a mean over the steps of an "
+    "epoch: below 1 the balance held the encoder back, above 1 it sped it up."
+)
+_FACTOR = "balance/factor_"
 
 TRAINING = Section(
     "training",
@@ -54,7 +61,7 @@ def _panels(
 ) -> list[ReportPanel]:
     keys = dict.fromkeys(key for lines in histories.values() for line in lines for key in line)
     panels = []
-    for key in (k for k in keys if k == "loss" or k.startswith("tuning/")):
+    for key in (k for k in keys if k == "loss" or k.startswith(("tuning/", _FACTOR))):
         lines, body = [], []
         for one in series:
             points = [(h["epoch"], h[key]) for h in histories.get(one.run, ()) if key in h]
@@ -62,9 +69,7 @@ def _panels(
                 x, y = zip(*points, strict=True)
                 lines.append(Line(one.family, one.style, x, y))
                 body.append([one.label, str(len(points)), f"{y[0]:.3f}", f"{y[-1]:.3f}"])
-        metric = metric_label(key.removeprefix("tuning/"))
-        title = "Training loss" if key == "loss" else f"{metric} on tuning samples"
-        title = title[:1].upper() + title[1:]
+        title = _title(key)
         truth = total_correlation if key == "tuning/tc_estimate" else None
         if truth is not None:
             title += f"; the horizontal line is the true value, {truth:.2f} nats"
@@ -73,3 +78,12 @@ def _panels(
         head = ["run", "epochs", "after the first", "after the last"]
         panels.append(ReportPanel(title, picture, head, body))
     return panels
+
+
+def _title(key: str) -> str:
+    """Return the heading of a number of the history."""
+    if key.startswith(_FACTOR):
+        return f"Gradient factor of the encoder of {key.removeprefix(_FACTOR)}"
+    metric = metric_label(key.removeprefix("tuning/"))
+    title = "Training loss" if key == "loss" else f"{metric} on tuning samples"
+    return title[:1].upper() + title[1:]

@@ -31,6 +31,11 @@ def scaled_encoders(step: StepGradients, coefficients: Mapping[str, float]) -> G
     return found
 
 
+def named_factors(coefficients: Mapping[str, float]) -> dict[str, float]:
+    """Return factors under the names that a run's history has."""
+    return {f"factor_{name}": factor for name, factor in coefficients.items()}
+
+
 def mean_of_rest(scores: Mapping[str, float], name: str) -> float:
     """Return the mean score of all modalities but one."""
     rest = [score for other, score in scores.items() if other != name]

@@ -70,6 +70,14 @@ class Balance:
         """
         raise NotImplementedError(f"{type(self).__name__} has no `combine`; define it.")
 
+    def scalars(self, step: StepGradients) -> Mapping[str, float]:
+        """Return numbers of a step by name, whose means the history keeps; by default none.
+
+        They have the names `balance/` and these. A factor of a modality's encoder is
+        `factor_` and the modality.
+        """
+        return {}
+
 
 def owner_of(parameter: str) -> str | None:
     """Return the modality whose encoder has a parameter, by its name in a `Learner`; else None."""

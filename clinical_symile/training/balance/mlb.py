@@ -7,6 +7,7 @@ from clinical_symile.objectives.arguments import at_least, positive, refuse
 from clinical_symile.objectives.base import Objective
 from clinical_symile.training.balance._unimodal_scores import (
     mean_of_rest,
+    named_factors,
     require_unimodal_heads,
     scaled_encoders,
 )
@@ -66,3 +67,7 @@ class MultiLossBalance(Balance):
     def combine(self, step: StepGradients) -> Gradients:
         """See `Balance`."""
         return scaled_encoders(step, self.coefficients(step.scores))
+
+    def scalars(self, step: StepGradients) -> dict[str, float]:
+        """Return the factor of each modality's encoder, by name."""
+        return named_factors(self.coefficients(step.scores))

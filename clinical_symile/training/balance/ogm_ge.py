@@ -9,6 +9,7 @@ from clinical_symile.objectives.arguments import positive, refuse
 from clinical_symile.objectives.base import Objective
 from clinical_symile.training.balance._unimodal_scores import (
     mean_of_rest,
+    named_factors,
     require_unimodal_heads,
     scaled_encoders,
 )
@@ -79,3 +80,7 @@ class OgmGe(Balance):
             drawn = torch.randn(gradient.shape, generator=step.generator)
             found.append(gradient + gradient.std() * drawn.to(gradient))
         return found
+
+    def scalars(self, step: StepGradients) -> dict[str, float]:
+        """Return the factor of each modality's encoder, by name."""
+        return named_factors(self.coefficients(step.scores))

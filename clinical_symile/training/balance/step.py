@@ -93,8 +93,10 @@ def apply_balance(
     generator: torch.Generator,
     fabric: Fabric,
     task: Pretraining,
-) -> None:
+) -> dict[str, float]:
     """Give the parameters the gradient that a balance makes of the step's terms.
+
+    Returns what the history keeps of the balance, see `Balance.scalars`.
 
     Args:
         learner: the model and its objective.
@@ -120,5 +122,6 @@ def apply_balance(
     )
     try:
         apply_gradients(learner, balance.combine(step))
+        return {f"balance/{name}": value for name, value in balance.scalars(step).items()}
     except ValueError as error:
         raise DefinitionError(f"task '{task.name}': balance: {error}", code="CS-F020") from error

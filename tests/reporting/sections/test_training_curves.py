@@ -35,6 +35,23 @@ def test_the_true_total_correlation_is_a_line_where_it_is_known():
     assert content.panels[-1].title.endswith("true value, 1.23 nats")
 
 
+def test_factors_of_a_balance_say_which_modality_was_held_back():
+    data = made_data()
+    kept = {"balance/factor_cxr": 0.7}
+    histories = {"symile-0": [{**line, **kept} for line in made_history()]}
+    content = draw_training(
+        histories=histories,
+        series=data.series,
+        methods=data.methods,
+        baselines={},
+        oracle=None,
+    )
+    assert content is not None
+    assert content.panels[-1].title == "Gradient factor of the encoder of cxr"
+    assert content.panels[-1].body[0][-1] == "0.700"
+    assert "below 1 the balance held the encoder back" in str(content.caption)
+
+
 def test_without_histories_there_is_no_section():
     found = draw_training(histories={}, series=[], methods=[], baselines={}, oracle=None)
     assert found is None

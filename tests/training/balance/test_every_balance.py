@@ -87,6 +87,16 @@ def test_mlb_scales_encoders_and_nothing_else():
     assert found[2] is gradients[2]
 
 
+@pytest.mark.parametrize("balance", [MultiLossBalance(), OgmGe()])
+def test_the_factors_that_are_applied_are_kept(balance):
+    gradients: list[Tensor | None] = [vector(1.0), vector(1.0), vector(1.0)]
+    step = step_of({"total": gradients}, ("a", "b", None), a=0.6, b=0.3)
+    found = balance.combine(step)
+    applied = [float(one) for one in found if one is not None]
+    assert balance.scalars(step) == {"factor_a": applied[0], "factor_b": applied[1]}
+    assert balance.scalars(step)["factor_a"] < 1 <= balance.scalars(step)["factor_b"]
+
+
 def test_ogm_slows_down_the_best_modality_alone():
     found = OgmGe(strength=0.5, noise=False).coefficients({"a": 0.6, "b": 0.4, "c": 0.2})
     assert found == {"a": pytest.approx(1 - math.tanh(0.5 * 0.6 / 0.3)), "b": 1, "c": 1}
@@ -278,7 +288,7 @@ def test_a_balance_of_factors_of_1_trains_to_the_same_weights_to_the_bit(
     balanced = one_step(mlp_task(catalog, 'balance={name="mlb"}', task=OUTCOME), synthetic_store)
     for key, value in plain[1].items():
         assert torch.equal(value, balanced[1][key]), key
-    assert plain[0] == balanced[0]
+    assert plain[0] == {k: v for k, v in balanced[0].items() if not k.startswith("balance/")}
     assert {"score/cxr", "score/ecg", "score/labs"} <= plain[0].keys()
 
 
@@ -315,6 +325,9 @@ def test_each_balance_has_a_task_that_trains(
     run = train(task, store=synthetic_store, run=Run(tmp_path / name), seed=0, accelerator="cpu")
     assert run.is_finished
     assert resolve(name, BALANCES)
+    factors = {key for key in run.history[-1] if key.startswith("balance/")}
+    is_scaled = name in ("mlb", "ogm_ge")
+    assert factors == {f"balance/factor_{m}" for m in ("cxr", "ecg", "labs") if is_scaled}
 
 
 @pytest.mark.parametrize(
