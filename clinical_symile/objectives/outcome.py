@@ -19,6 +19,7 @@ from clinical_symile.objectives.label_predictor import (
 )
 from clinical_symile.objectives.logit_adjustment import adjust_log_odds
 from clinical_symile.objectives.loss import Loss, sum_of_terms
+from clinical_symile.objectives.self_distillation import distillation_loss, draw_subsets
 from clinical_symile.objectives.starting_weights import starting_weights
 
 
@@ -54,6 +55,9 @@ class Supervised(LabelPredictor):
         effect: the weight of each modality's effect on the fused prediction, which enters with a
             minus: the divergence from the prediction after its vectors were exchanged among the
             samples that have it; 0 for none. The balance `mcr` uses it.
+        distillation: the weight of the divergence of the fused prediction from a random subset of a
+            sample's modalities from that from all, which gets no gradient from it; 0 for none. See
+            `self_distillation`.
 
     Raises:
         ValueError: an argument is out of range, the fusion does not accept its arguments, or no
@@ -76,11 +80,13 @@ class Supervised(LabelPredictor):
         prior_weight: float = 0.0,
         agreement: float = 0.0,
         effect: float = 0.0,
+        distillation: float = 0.0,
     ):
         super().__init__(fusion=fusion)
         weights = dict(unimodal_weight=unimodal_weight, prior_weight=prior_weight)
         named = {f"label_weights[{place}]": one for place, one in enumerate(label_weights or ())}
-        refuse(at_least(0, agreement=agreement, effect=effect, **weights), positive(**named))
+        weights |= dict(agreement=agreement, effect=effect, distillation=distillation)
+        refuse(at_least(0, **weights), positive(**named))
         self.label_weights = None if label_weights is None else tuple(label_weights)
         self.prior_weight = prior_weight
         if agreement and not unimodal_weight:
@@ -89,6 +95,7 @@ class Supervised(LabelPredictor):
                 "modalities that can agree. Raise unimodal_weight, or set agreement to 0."
             )
         self.unimodal_weight, self.agreement, self.effect = unimodal_weight, agreement, effect
+        self.distillation = distillation
 
     def connect(
         self, *, modalities: tuple[str, ...], dim: int, norm: str, generator: torch.Generator
@@ -130,6 +137,11 @@ class Supervised(LabelPredictor):
             whole = inputs.embeddings
             recorded, rows = whole.available[taught], whole.rows[taught]
             terms |= self._effects(vectors, has, recorded, rows, fused, generator)
+        if self.distillation:
+            whole = inputs.embeddings.take(taught.nonzero()[:, 0])
+            kept = draw_subsets(whole.available, whole.rows, generator=generator)
+            loss = distillation_loss(fused, self.log_odds(whole.restricted_to(kept)))
+            terms["distillation"] = self.distillation * loss
         scores: dict[str, Tensor] = {}
         if self.unimodal_weight:
             recorded = inputs.embeddings.available & is_known[:, None]
