@@ -15,6 +15,7 @@ from clinical_symile.benchmarking.spec import BenchmarkSpec, plan_benchmark
 from clinical_symile.config.tasks.classification import Classification
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import read_task
+from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.errors import DataError, DefinitionError
 from clinical_symile.files import make_folder
 from clinical_symile.registry.base import unknown_name_message
@@ -118,13 +119,23 @@ def benchmark(
     )
 
 
-def report(report: str, *, out: PathLike, catalog: Paths = ()) -> Path:
-    """Render a report of a finished benchmark again.
+def report(
+    report: str,
+    *,
+    out: PathLike,
+    catalog: Paths = (),
+    store: PathLike | CohortStore | None = None,
+    progress: bool = True,
+) -> Path:
+    """Render a report of a finished benchmark again, or of the finished runs in `out/runs`.
 
     Args:
         report: a name of `list_reports()`.
         out: the benchmark's folder.
         catalog: folders with definitions of your own.
+        store: makes a benchmark of every finished run in `out/runs`: each is evaluated on the
+            report's tasks and compared. It is the store that they were trained on.
+        progress: show progress bars of this on a terminal or in a notebook.
 
     Returns:
         The HTML page.
@@ -137,7 +148,19 @@ def report(report: str, *, out: PathLike, catalog: Paths = ()) -> Path:
         >>> cs.report("missingness", out="demo").name
         'missingness.html'
     """
-    return render_report(report, catalog=open_definitions(catalog), out=Path(out))
+    definitions = open_definitions(catalog)
+    if store is None:
+        return render_report(report, catalog=definitions, out=Path(out))
+    from clinical_symile.benchmarking.finished_runs import report_finished_runs  # loads PyTorch
+
+    made = report_finished_runs(
+        report,
+        catalog=definitions,
+        store=open_store(store),
+        out=Path(out),
+        bar=choose_bar(progress),
+    )
+    return made.report
 
 
 def open_results(folder: PathLike | Run, *, catalog: Paths = ()) -> Results:

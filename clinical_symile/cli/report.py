@@ -1,4 +1,4 @@
-"""`clinical-symile report`: render the report of a benchmark again."""
+"""`clinical-symile report`: render the report of a benchmark again, or of finished runs."""
 
 import argparse
 from pathlib import Path
@@ -12,12 +12,18 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", metavar="DIR", type=Path, required=True, help="folder of the benchmark"
     )
+    parser.add_argument(
+        "--store",
+        metavar="STORE",
+        type=Path,
+        help="evaluate and compare the finished runs in DIR/runs first, which were trained on this",
+    )
 
 
 def run_report(options: argparse.Namespace) -> int:
     """Render the page and print its path."""
     from clinical_symile.api.reports import report
 
-    page = report(options.report, out=options.out, catalog=options.catalog)
+    page = report(options.report, out=options.out, catalog=options.catalog, store=options.store)
     print(f"Report: {page}")
     return 0

@@ -298,6 +298,8 @@ SECTIONS = Family(
         "high_confidence_errors": (
             "clinical_symile.reporting.sections.reliability:HIGH_CONFIDENCE_ERRORS"
         ),
+        "interpolation": "clinical_symile.reporting.sections.interpolation:INTERPOLATION",
+        "interpolation_findings": "clinical_symile.reporting.first_screen:INTERPOLATION_FINDINGS",
         "mask_predictability": (
             "clinical_symile.reporting.sections.mask_predictability:MASK_PREDICTABILITY"
         ),

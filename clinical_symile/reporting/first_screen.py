@@ -20,6 +20,11 @@ from clinical_symile.reporting.sections.best_method import (
     best_methods,
     training_costs,
 )
+from clinical_symile.reporting.sections.interpolation import (
+    interpolation_legend,
+    interpolation_panels,
+    interpolation_sentences,
+)
 from clinical_symile.reporting.sections.marker_shift import shift_sentences
 from clinical_symile.reporting.sections.missingness import degradation_panels
 from clinical_symile.reporting.sections.modality_mismatch import (
@@ -161,6 +166,20 @@ def draw_mismatch_findings(
     return replace(_first_screen(found, panel, facts), legend=None)  # a heat map has none
 
 
+def draw_interpolation_findings(
+    *,
+    comparisons: Sequence[Comparison],
+    scores: ResultTable,
+    tasks: TaskTables,
+    facts: ReportFacts,
+) -> Content:
+    """Answer what lies between two runs, and which share of each tuning samples choose."""
+    found = interpolation_sentences(scores, comparisons, tasks=tasks, runs=facts.runs)
+    panels = interpolation_panels(scores, tasks=tasks, runs=facts.runs)
+    legend = interpolation_legend(scores, tasks=tasks, runs=facts.runs)
+    return _first_screen(found, next(iter(panels), None), facts, legend=legend)
+
+
 def draw_pairing_findings(
     *,
     scores: ResultTable,
@@ -276,6 +295,15 @@ MISMATCH_FINDINGS = Section(
     "sections/sentences.j2",
     display_name="modalities of training against those met, in sentences",
     description="States what is lost when modalities are missing, added or exchanged in use.",
+)
+
+INTERPOLATION_FINDINGS = Section(
+    "interpolation_findings",
+    ("comparisons", "scores", "tasks", "facts"),
+    draw_interpolation_findings,
+    "sections/sentences.j2",
+    display_name="between two runs (WiseFT), in sentences",
+    description="States what runs between two runs reach, and which one tuning samples choose.",
 )
 
 PAIRING_FINDINGS = Section(

@@ -391,6 +391,17 @@ def of_sets(data: ReportData) -> ReportData:
     return replace(data, runs=runs)
 
 
+def of_shares(data: ReportData) -> ReportData:
+    """The same where the runs lie between two others."""
+    about = {"first": "start", "second": "further", "first_sha256": "a", "second_sha256": "b"}
+    count = len(data.runs) - 1
+    runs = [
+        {**run, "interpolated": {**about, "alpha": number / count}}
+        for number, run in enumerate(data.runs)
+    ]
+    return replace(data, runs=runs)
+
+
 def of_pairs(data: ReportData) -> ReportData:
     """The same where the objectives are one, trained on matched, fewer and wrong pairs."""
     words = ("matched", "paired-50", "mismatched-20")

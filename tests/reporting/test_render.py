@@ -40,6 +40,7 @@ from tests.helpers.report_data import (
     of_markers,
     of_pairs,
     of_sets,
+    of_shares,
     of_ways,
     real_cohort,
     with_all_that_is_told,
@@ -714,6 +715,7 @@ def test_nothing_overflows_and_nothing_is_complained_of_in_a_browser(
     "report",
     [
         pytest.param("benchmark", marks=pytest.mark.slow),
+        "interpolation",
         "missingness",
         "objectives",
         "paired",
@@ -724,11 +726,12 @@ def test_nothing_overflows_and_nothing_is_complained_of_in_a_browser(
 )
 def test_every_report_of_runs_has_a_first_screen(tmp_path: Path, report: str):
     others = {path.parent.name for path in REPORTS.glob("*/report.toml")} - {"cohort_card"}
-    tested = {"benchmark", "missingness", "objectives", "paired", "robustness", "sensors", "shift"}
+    tested = {"benchmark", "interpolation", "missingness", "objectives", "paired", "robustness"}
+    tested |= {"sensors", "shift"}
     assert others == tested, "a report without a test"
     data = with_all_that_is_told(with_all_there_is())
     data = of_pairs(data) if report == "paired" else of_ways(data)
-    change = {"robustness": of_sets, "shift": of_markers}.get(report)
+    change = {"interpolation": of_shares, "robustness": of_sets, "shift": of_markers}.get(report)
     data = change(data) if change else data
     render(REPORTS / report / "report.toml", data=data, out=tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
