@@ -17,7 +17,7 @@ from clinical_symile.reporting.figures.picture import (
     series_look,
 )
 
-Ends = tuple[float, float]
+_Ends = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class PlanePath:
     family: int
     x: Sequence[float]
     y: Sequence[float]
-    x_ends: Sequence[Ends]
-    y_ends: Sequence[Ends]
+    x_ends: Sequence[_Ends]
+    y_ends: Sequence[_Ends]
 
 
 @mpl.rc_context(STYLE)
