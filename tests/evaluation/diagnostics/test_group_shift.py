@@ -180,11 +180,9 @@ def test_a_shift_planted_in_the_synthetic_cohort_is_found_and_the_sexes_have_non
         bar=quiet,
     )
     store = open_store(tmp_path / "store")
-    task = read_task(
-        catalog,
-        "diagnostic/group_shift",
-        overrides=['inputs=["labs"]', "diagnostic.least_subjects=20"],
-    )
+    # All modalities show whether the heart is enlarged.
+    changes = ('inputs=["labs"]', 'outcome="enlarged_heart"', "diagnostic.least_subjects=20")
+    task = read_task(catalog, "diagnostic/group_shift", overrides=changes)
     assert isinstance(task, DiagnosticTask)
     subjects = store.samples["subject"].to_numpy()
     site = np.where([hash_of(one) % 2 == 0 for one in subjects], "north", "south")
