@@ -3,14 +3,21 @@
 import math
 from itertools import combinations
 
+import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.side_information import SideInformation
 from clinical_symile.evaluation.leak_checks.fixtures import toy_input
 from clinical_symile.objectives.sepclr import SepClr, common_width, joint_entropy_loss
+from clinical_symile.synthetic.world import World
 from tests.helpers.objective_values import MODALITIES, connected, loss_value, unit_batch
 
 LABELS = torch.tensor([[1.0], [0.0], [1.0], [math.nan], [0.0], [-1.0], [1.0]])
@@ -149,3 +156,70 @@ def test_both_parts_have_a_number_and_bad_arguments_are_refused() -> None:
         ValueError, match=r"salient_share is 1\.0; .*factor is 0\.0; .*_weight is -1"
     ):
         SepClr(salient_share=1.0, factor=0.0, background_weight=-1.0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("label", ["shared", "deterioration"])
+def test_salient_parts_tell_the_label_as_well_as_common_ones_if_all_modalities_show_it(
+    label: str,
+) -> None:
+    """Words of the synthetic world, seen through noise, and perceptrons as encoders."""
+    world = World(redundant=1, unique=1, synergistic=3, synergy=1.0, flip=0.05)
+    train, other = (seen_words(world, 1500, seed=seed, label=label) for seed in (1, 2))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        encoders = nn.ModuleList(
+            nn.Sequential(nn.Linear(world.bits, 64), nn.GELU(), nn.Linear(64, 32)) for _ in range(3)
+        )
+    objective = SepClr()
+    objective.label_names = (label,)
+    generator = torch.Generator().manual_seed(0)
+    objective.connect(modalities=MODALITIES[:3], dim=32, norm="l2", generator=generator)
+    adam = torch.optim.AdamW(encoders.parameters(), lr=4e-3, weight_decay=0.05)
+
+    def encoded(seen: Tensor) -> Tensor:
+        return torch.stack(
+            [normalize(one(seen[:, m]), dim=1) for m, one in enumerate(encoders)], dim=1
+        )
+
+    for _ in range(250):
+        rows = torch.randperm(len(train[0]), generator=generator)[:128]
+        has = torch.ones(len(rows), 3, dtype=torch.bool)
+        batch = Embeddings(encoded(train[0][rows]), has, MODALITIES[:3], rows)
+        inputs = toy_input(objective, batch, SideInformation(rows, train[1][rows, None]))
+        adam.zero_grad()
+        objective.training_loss(inputs, group=None).total.backward()
+        adam.step()
+    with torch.no_grad():
+        learned, asked = (objective.parts(encoded(seen)) for seen, _ in (train, other))
+    common, salient = (
+        probe_area(a.flatten(1), train[1], b.flatten(1), other[1])
+        for a, b in zip(learned, asked, strict=True)
+    )
+    inputs_tell = probe_area(train[0].flatten(1), train[1], other[0].flatten(1), other[1])
+    if label == "shared":
+        assert salient > 0.99
+        assert salient >= common - 0.005
+        length = asked[1].norm(dim=2).mean(dim=1)
+        assert length[other[1] == 1].mean() > 2 * length[other[1] == 0].mean()
+    else:
+        # Each modality shows it in another way, and the common part has all that inputs tell.
+        assert common > inputs_tell - 0.02
+        assert 0.6 < salient < common
+
+
+def seen_words(world: World, samples: int, *, seed: int, label: str) -> tuple[Tensor, Tensor]:
+    """Words of admissions as 1 and -1 with noise, and the label: deterioration, or a shared bit."""
+    rng = np.random.default_rng(seed)
+    bits, deteriorates = zip(*(world.draw(rng) for _ in range(samples)), strict=True)
+    words = np.stack(bits)
+    outcome = np.array(deteriorates) if label == "deterioration" else words[:, 0, 0]
+    seen = 2.0 * words - 1 + 0.4 * rng.normal(size=words.shape)
+    return torch.from_numpy(seen).float(), torch.from_numpy(outcome.astype(np.float32))
+
+
+def probe_area(train: Tensor, labels: Tensor, asked: Tensor, truth: Tensor) -> float:
+    """AUROC of a logistic probe, fitted to some vectors and asked of others."""
+    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    probe.fit(train.numpy(), labels.numpy())
+    return float(roc_auc_score(truth.numpy(), probe.decision_function(asked.numpy())))
