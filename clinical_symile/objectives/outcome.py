@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from clinical_symile.objectives.arguments import at_least, positive, refuse
+from clinical_symile.objectives.information_terms import Restoration, label_contrast
 from clinical_symile.objectives.inputs import ObjectiveInput
 from clinical_symile.objectives.label_predictor import (
     LabelPredictor,
@@ -58,6 +59,10 @@ class Supervised(LabelPredictor):
         distillation: the weight of the divergence of the fused prediction from a random subset of a
             sample's modalities from that from all, which gets no gradient from it; 0 for none. See
             `self_distillation`.
+        shared: the weight of the contrast of vectors by labels over all modalities, see
+            `label_contrast`; 0 for none. MCR's term for what modalities share.
+        irrelevant: the weight of what the fused prediction does not tell of the vectors, see
+            `Restoration`; 0 for none. MCR's term for what tells nothing of the labels.
 
     Raises:
         ValueError: an argument is out of range, the fusion does not accept its arguments, or no
@@ -81,9 +86,12 @@ class Supervised(LabelPredictor):
         agreement: float = 0.0,
         effect: float = 0.0,
         distillation: float = 0.0,
+        shared: float = 0.0,
+        irrelevant: float = 0.0,
     ):
         super().__init__(fusion=fusion)
         weights = dict(unimodal_weight=unimodal_weight, prior_weight=prior_weight)
+        weights |= dict(shared=shared, irrelevant=irrelevant)
         named = {f"label_weights[{place}]": one for place, one in enumerate(label_weights or ())}
         weights |= dict(agreement=agreement, effect=effect, distillation=distillation)
         refuse(at_least(0, **weights), positive(**named))
@@ -96,6 +104,7 @@ class Supervised(LabelPredictor):
             )
         self.unimodal_weight, self.agreement, self.effect = unimodal_weight, agreement, effect
         self.distillation = distillation
+        self.shared, self.irrelevant = shared, irrelevant
 
     def connect(
         self, *, modalities: tuple[str, ...], dim: int, norm: str, generator: torch.Generator
@@ -116,6 +125,8 @@ class Supervised(LabelPredictor):
             self.unimodal_heads = nn.ModuleDict(
                 {name: nn.Linear(dim, len(self.label_names)) for name in modalities}
             )
+            if self.irrelevant:
+                self.restoration = Restoration(len(self.label_names), len(modalities), dim)
 
     def informed_loss(
         self,
@@ -142,6 +153,7 @@ class Supervised(LabelPredictor):
             kept = draw_subsets(whole.available, whole.rows, generator=generator)
             loss = distillation_loss(fused, self.log_odds(whole.restricted_to(kept)))
             terms["distillation"] = self.distillation * loss
+        terms |= self._information(z[taught], inputs, taught, labels[taught], fused)
         scores: dict[str, Tensor] = {}
         if self.unimodal_weight:
             recorded = inputs.embeddings.available & is_known[:, None]
@@ -157,6 +169,25 @@ class Supervised(LabelPredictor):
                         terms[f"agreement_{name}"] = self.agreement * divergence
                     scores[name] = _true_class_probability(log_odds, labels[own])
         return replace(sum_of_terms(**terms), scores=scores)
+
+    def _information(
+        self,
+        z: Float[Tensor, "sample modality dim"],
+        inputs: ObjectiveInput,
+        taught: Bool[Tensor, " sample_of_batch"],
+        labels: Float[Tensor, "sample label"],
+        fused: Float[Tensor, "sample label"],
+    ) -> dict[str, Float[Tensor, ""]]:
+        """Return MCR's terms of vectors that samples have; what replaces one takes no part."""
+        found, recorded = {}, inputs.embeddings.available[taught]
+        if self.shared:
+            contrast = label_contrast(z, recorded, labels)
+            if contrast is not None:
+                found["shared"] = self.shared * contrast
+        if self.irrelevant and recorded.any():
+            rest = self.restoration(self.input_scale * z, recorded, fused)
+            found["irrelevant"] = self.irrelevant * rest
+        return found
 
     def _log_loss(
         self,

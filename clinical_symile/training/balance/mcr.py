@@ -19,8 +19,9 @@ class Mcr(Balance):
 
     Source: Kontras et al., "Balancing Multimodal Training Through Game-Theoretic Regularization",
     NeurIPS 2025, https://arxiv.org/abs/2411.07335. The published runs have -1. Its terms for shared
-    and for irrelevant information are not part of it. The divergence of labels with two classes
-    each is the mean over labels, which is this project's.
+    and for irrelevant information are `shared` and `irrelevant` of the objective, whose gradients
+    reach all that they depend on. The divergence of labels with two classes each is the mean over
+    labels, which is this project's, and so are the weights in the task.
 
     Args:
         cooperation: the weight of the other modalities' effects, from -1 to 1.
