@@ -1,6 +1,6 @@
 """Compute convolutions on a processor: safe with bfloat16, and fast if the last bits may differ."""
 
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -30,7 +30,7 @@ class _GuardedConvolution(nn.Module):
             output = _convolve_fast(self, input, is_transposed=self.is_transposed)
             if output is not None:
                 return output
-        if not _is_narrow(self, input):
+        if not _is_narrow(input, kernel=self.kernel_size[-1], stride=self.stride[-1]):
             return super().forward(input)
         with torch.autocast("cpu", enabled=False):
             return super().forward(input.float())
@@ -102,22 +102,24 @@ def _convolve_fast(convolution: nn.Conv2d, input: Tensor, *, is_transposed: bool
         return output.permute(0, 3, 1, 2)
     if not is_transposed and not single:
         return None
-    return functional.conv2d(
-        input,
-        weight,
-        convolution.bias,
+    convolve = partial(
+        functional.conv2d,
         stride=stride,
         padding=padding,
         dilation=dilation,
         groups=convolution.groups,
     )
+    if _is_narrow(input, kernel=weight.shape[3], stride=stride[1]):
+        with torch.autocast("cpu", enabled=False):
+            return convolve(input.float(), weight, convolution.bias)
+    return convolve(input, weight, convolution.bias)
 
 
 def _reads_one_place(size: int, *, kernel: int, stride: int, padding: int, dilation: int) -> bool:
     """Return True if input and output have one place along an axis, and the kernel more."""
     if size != 1 or kernel == 1 or dilation != 1:
         return False
-    return padding < kernel and 1 + 2 * padding - kernel < stride
+    return padding < kernel and 0 <= 1 + 2 * padding - kernel < stride
 
 
 def _is_product(
@@ -129,9 +131,8 @@ def _is_product(
     return input.is_contiguous(memory_format=torch.channels_last)
 
 
-def _is_narrow(convolution: nn.Conv1d | nn.Conv2d, input: Tensor) -> bool:
+def _is_narrow(input: Tensor, *, kernel: int, stride: int) -> bool:
     """Return True for a strided convolution over an input of few columns under autocast."""
-    stride, kernel = convolution.stride[-1], convolution.kernel_size[-1]
     if stride == 1 or kernel == 1 or input.shape[-1] > _NARROW_STRIDES * stride:
         return False
     return input.device.type == "cpu" and torch.is_autocast_enabled("cpu")

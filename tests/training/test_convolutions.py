@@ -76,6 +76,9 @@ def test_padding_beside_a_single_row_or_column_is_skipped_without_another_result
             for axis, side in enumerate(size)
         ]
         if any(side < reach for side, reach in zip(padded, kernel, strict=True)):
+            for convolution in (plain, model):
+                with pytest.raises(RuntimeError, match="Kernel size can't be greater"):
+                    convolution(x)
             continue
         expected, found = plain(inputs[0]), model(inputs[1])
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
@@ -155,3 +158,22 @@ def test_a_kernel_of_one_place_is_a_product_without_another_result(
             torch.testing.assert_close(one.grad, other.grad, rtol=1e-10, atol=1e-10)
         plain.zero_grad()
         model.zero_grad()
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 5, 40])
+@pytest.mark.parametrize("height", [1, 2, 12])
+def test_a_transposed_convolution_over_few_columns_is_computed_in_float32(
+    height: int, width: int, generator: torch.Generator
+) -> None:
+    plain = nn.Conv2d(64, 64, 3, stride=2, padding=1)
+    fast = copy.deepcopy(plain).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    guard_narrow_convolutions(fast, fast=True)
+    fast.is_transposed = True  # pyright: ignore[reportAttributeAccessIssue]
+    x = torch.randn(8, 64, height, width, generator=generator)
+    expected = plain(x.transpose(2, 3)).transpose(2, 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = fast(x)
+    exact = 1 < width <= 4
+    assert found.dtype == (torch.float32 if exact else torch.bfloat16)
+    tolerance = 1e-5 if exact else 0.05
+    torch.testing.assert_close(found.float(), expected, rtol=0.02, atol=tolerance)
