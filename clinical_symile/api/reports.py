@@ -134,7 +134,8 @@ def report(
         out: the benchmark's folder.
         catalog: folders with definitions of your own.
         store: makes a benchmark of every finished run in `out/runs`: each is evaluated on the
-            report's tasks and compared. It is the store that they were trained on.
+            report's tasks and compared. It is the store that they were trained on. A benchmark in
+            `out` keeps its other runs, tasks, patterns, margin and tried settings.
         progress: show progress bars of this on a terminal or in a notebook.
 
     Returns:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from clinical_symile import __version__
+from clinical_symile.benchmarking.earlier import earlier_record, earlier_settings
 from clinical_symile.benchmarking.external_run import ExternalRun, check_not_taken
 from clinical_symile.benchmarking.finalize import EvaluatedRuns, finalize_benchmark
 from clinical_symile.config.tasks.classification import Classification
@@ -40,19 +41,11 @@ from clinical_symile.evaluation.task_selection import EvaluationTask, applicable
 from clinical_symile.files import lock_folder
 from clinical_symile.registry.names import path_in
 from clinical_symile.registry.run_names import ORACLE
-from clinical_symile.reporting.benchmark_report import (
-    BENCHMARK_FILE,
-    Benchmark,
-    benchmark_tasks,
-    open_recorded_store,
-    read_record,
-)
+from clinical_symile.reporting.benchmark_report import Benchmark, benchmark_tasks
 from clinical_symile.tracking.checksums import check_folder
 from clinical_symile.tracking.provenance import now, provenance
 from clinical_symile.tracking.refusal import remove_if_refused
 from clinical_symile.tracking.run import Run
-
-_REPORT = "benchmark"
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -249,7 +242,7 @@ def _read_validation(validation: ExternalValidation, target: ExternalRun) -> _Su
 def _applicable(target: ExternalRun, store: CohortStore) -> tuple[list[EvaluationTask], list[str]]:
     """Select tasks as `applicable_tasks` does, with the patterns of the benchmark that has them."""
     tasks, notes = applicable_tasks(target.catalog, store, patterns=target.tasks)
-    known = benchmark_tasks(_benchmark_record(target.out, store), catalog=target.catalog)
+    known = benchmark_tasks(earlier_record(target.out, store), catalog=target.catalog)
     return [known.get(task.name, task) for task in tasks], notes
 
 
@@ -277,7 +270,7 @@ def _evaluate(submission: _Submission, target: ExternalRun) -> EvaluatedRuns:
             "--tasks, or leave --store out if the file has labels.",
             code="CS-M013",
         )
-    before = _benchmark_record(target.out, store)
+    before = earlier_record(target.out, store)
     check_not_taken(target.run, record)
     check_folder(target.run.path)
     known = benchmark_tasks(before, catalog=target.catalog)
@@ -301,6 +294,7 @@ def _evaluate(submission: _Submission, target: ExternalRun) -> EvaluatedRuns:
         description=before["description"],
         margin=before.get("margin"),
         started=target.started,
+        tried=earlier_settings(target.out),
     )
 
 
@@ -333,33 +327,6 @@ def _refuse_without_results(target: ExternalRun, submission: _Submission) -> Non
 
 def _counted(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def _benchmark_record(out: Path, store: CohortStore) -> dict[str, Any]:
-    """Read a benchmark's record, or make that of a new benchmark.
-
-    Raises:
-        DataError: the benchmark is on another store.
-    """
-    path = out / BENCHMARK_FILE
-    if not path.is_file():
-        return {
-            "report": _REPORT,
-            "runs": [],
-            "definitions": {},
-            "notes": [],
-            "description": store.manifest["description"],
-        }
-    check_folder(out)
-    record = read_record(out)
-    other = open_recorded_store(out, record)
-    if other.digest != store.digest:
-        raise DataError(
-            f"{out}: holds a benchmark of store {other.digest} of cohort '{other.cohort}'; this is "
-            f"store {store.digest} of '{store.cohort}'. Give another --out, or its store.",
-            code="CS-M016",
-        )
-    return record
 
 
 def _write_record(run: Run, about: dict[str, Any], store: CohortStore) -> None:

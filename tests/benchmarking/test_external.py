@@ -135,7 +135,7 @@ def test_a_benchmark_with_patterns_of_its_own_asks_others_under_these(
         **{"report": "benchmark", "runs": [], "notes": [], "description": ""},
         "definitions": {DETERIORATION: table | {"missingness": ["only-ecg"]}},
     }
-    monkeypatch.setattr(external, "_benchmark_record", lambda out, store: record)
+    monkeypatch.setattr(external, "earlier_record", lambda out, store: record)
     made = include(_predictions(own, synthetic_store, "complete", "only-ecg"))
     assert [task.missingness for task in made.tasks] == [("only-ecg",)]
     assert {row.missingness for row in made.results if row.run == "theirs"} == {"only-ecg"}
