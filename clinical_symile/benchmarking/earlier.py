@@ -1,4 +1,4 @@
-"""Read what a benchmark's folder already holds, so that a later step adds to it and drops nothing."""
+"""Read what a benchmark's folder holds, so that a later step adds to it and drops nothing."""
 
 from pathlib import Path
 from typing import Any
