@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
@@ -119,6 +120,36 @@ def trained(objective: FarconVae, samples: tuple[Tensor, Tensor]) -> FarconVae:
         loss.total.backward()
         optimizer.step()
     return made
+
+
+def area_within_labels(latents: tuple[Tensor, Tensor], labels: tuple[Tensor, Tensor]) -> float:
+    """The area of boosted trees that tell the attribute, as a mean over the label's values."""
+    areas = []
+    for value in (0, 1):
+        (x, known), (other, asked) = (
+            (z[of[:, 0] == value].numpy(), of[of[:, 0] == value, 1].numpy())
+            for z, of in zip(latents, labels, strict=True)
+        )
+        trees = HistGradientBoostingClassifier(random_state=0).fit(x, known)
+        areas.append(float(roc_auc_score(asked, trees.predict_proba(other)[:, 1])))
+    return float(np.mean(areas))
+
+
+@pytest.mark.slow
+def test_the_mean_that_the_head_reads_shows_more_of_the_attribute_than_draws(
+    rng: np.random.Generator,
+) -> None:
+    train, other = biased(rng, 600), biased(rng, 600)
+    made = trained(FarconVae(), train)
+    with torch.no_grad():
+        embeddings = [inputs_of(*samples).embeddings for samples in (train, other)]
+        draws = [made.fair_latents(one, generator=drawn(1)) for one in embeddings]
+        gaussians = [made.gaussians(made.fused_vectors(one))[0] for one in embeddings]
+    means = [one.chunk(2, dim=1)[0] for one in gaussians]
+    labels = train[1], other[1]
+    told = [area_within_labels((one[0], one[1]), labels) for one in (draws, means)]
+    assert told[0] < 0.6
+    assert told[1] > told[0] + 0.1
 
 
 @pytest.mark.slow

@@ -11,14 +11,14 @@ from clinical_symile.objectives.label_predictor import LabelPredictor
 
 
 class Head:
-    """The fusion and the head of a run with `outcome` or `farcon`, as training left them.
+    """The fusion and the head of an objective that predicts labels, as training left them.
 
     Nothing is fitted: training and tuning samples are not read.
     """
 
     display_name = "trained head"
     description = "The head that a supervised objective trained for the outcome; fits nothing."
-    needs = ("a run with the objective outcome that was trained on the label",)
+    needs = ("a run with outcome, farcon or alike that was trained on the label",)
 
     def predict(self, inputs: ProbeInputs) -> Float[np.ndarray, " sample"]:
         """Predict the outcome; see `Probe`.
@@ -29,8 +29,9 @@ class Head:
         objective = None if inputs.encoders is None else inputs.encoders.learner.objective
         if not isinstance(objective, LabelPredictor) or inputs.embeddings is None:
             raise CannotScore(
-                "the probe 'head' needs a run with the objective 'outcome'; this model has no head "
-                "for an outcome. Evaluate it on a task with another probe.",
+                "the probe 'head' needs a run with an objective that predicts labels, such as "
+                "'outcome' or 'farcon'; this model has no head for an outcome. Evaluate it on a "
+                "task with another probe.",
                 code="CS-S006",
             )
         if inputs.outcome not in objective.label_names:

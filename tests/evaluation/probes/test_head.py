@@ -69,9 +69,13 @@ def test_a_model_without_a_head_for_the_outcome_is_refused_with_the_reason(
 ) -> None:
     request = draw_request(task, synthetic_store, parse_pattern("complete"))
     contrastive = predictor_of(catalog, synthetic_store, task="supcon")
-    with pytest.raises(CannotScore, match="needs a run with the objective 'outcome'"):
+    with pytest.raises(
+        CannotScore, match="objective that predicts labels, such as 'outcome' or 'farcon'"
+    ):
         contrastive.predict_proba(request)
-    with pytest.raises(CannotScore, match="needs a run with the objective 'outcome'"):
+    with pytest.raises(
+        CannotScore, match="objective that predicts labels, such as 'outcome' or 'farcon'"
+    ):
         replace(contrastive, encoders=None).predict_proba(request)
     other = predictor_of(
         catalog,
