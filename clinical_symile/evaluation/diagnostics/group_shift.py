@@ -5,10 +5,11 @@ if it is a number. What a probe learned from one group is asked of the held-out 
 All probes learn from as many samples, so that a large group is not taken for an easy one.
 """
 
-from typing import ClassVar
+from collections.abc import Hashable, Mapping
+from typing import ClassVar, TypeVar
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Real, Shaped
 
 from clinical_symile.errors import CannotScore
 from clinical_symile.evaluation.diagnostics.base import (
@@ -26,7 +27,6 @@ from clinical_symile.evaluation.labels import training_samples
 from clinical_symile.evaluation.probes.base import LabelledSamples, ProbeInputs
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import PROBES
-from clinical_symile.training.supervised import LabelledRows
 
 
 class GroupShift:
@@ -37,14 +37,18 @@ class GroupShift:
     those of the run: train it on one group alone, with `undersample` and `keep = 0`, to ask of
     encoders and probe together.
 
-    Intervals are over examined subjects. They do not say what other train samples would change. The
-    control does: it is the difference of two probes of the same group, that learned from a half
-    each.
+    Intervals are over examined subjects. They do not say what other train samples would change, and
+    are too narrow where groups have few train subjects. The control does: the train and the tuning
+    subjects of a group are split into halves at random, several times, and a probe learns from each
+    half. A loss above the control is more than such probes of the same group differ by in 95 % of
+    the splits. Halves have fewer samples than whole groups, so that their probes differ by more.
 
     Args:
         group: the subgroup of the cohort: the site, the period, or any other.
         least_subjects: the fewest subjects of a group, among train samples and among examined ones,
-            with a known outcome and something available. Smaller groups are left out.
+            with a known outcome and something available. Smaller groups are left out. So are groups
+            without two train subjects and a tuning subject of each class.
+        splits: how often a group is split into halves.
     """
 
     display_name = "shift between groups"
@@ -53,16 +57,19 @@ class GroupShift:
     measures: ClassVar[dict[str, str]] = {
         "auroc_lost": "AUROC of a group's own probe minus that of another group's, of the same "
         "held-out samples; 0 where nothing is lost.",
-        "auroc_lost_by_chance": "AUROC of a probe of one half of a group's train samples, minus "
-        "that of the other half's; what is lost without a shift.",
+        "auroc_between_halves": "By how much AUROC differs between probes of two random halves of "
+        "a group's train subjects: not by more in 95 % of the splits. A loss below it may be "
+        "chance.",
         "auroc_across": "AUROC in a group of the probe of another group.",
         "auroc_within": "AUROC in a group of its own probe, from as many train samples.",
     }
 
-    def __init__(self, *, group: str, least_subjects: int = 50):
+    def __init__(self, *, group: str, least_subjects: int = 50, splits: int = 20):
         if least_subjects < 2:
             raise ValueError(f"least_subjects is {least_subjects}; expected 2 or more.")
-        self._group, self._least = group, least_subjects
+        if splits < 1:
+            raise ValueError(f"splits is {splits}; expected 1 or more.")
+        self._group, self._least, self._splits = group, least_subjects, splits
 
     def measure(self, inputs: DiagnosticInputs) -> list[DiagnosticMeasure]:
         """Measure every ordered pair of groups; see `Diagnostic`."""
@@ -75,108 +82,135 @@ class GroupShift:
                 )
         examined = inputs.store.group(self._group)[inputs.request.rows]
         used = ~np.isnan(inputs.label) & inputs.samples.available.any(axis=1)
-        train, tuning = training_samples(
-            inputs.question, inputs.train_store, inputs.request.pattern
-        )
+        known = _labelled(inputs)
         learned = inputs.train_store.group(self._group)
         subjects = inputs.train_store.samples["subject"].to_numpy()
+        of_subjects = [
+            {
+                level: _subjects_by_class(samples, learned == level, subjects)
+                for level in {*examined}
+                if level is not None
+            }
+            for samples in known
+        ]
         levels = [
             level
-            for level in sorted({level for level in examined if level is not None})
+            for level in sorted(of_subjects[0])
             if len(np.unique(inputs.subjects[used & (examined == level)])) >= self._least
-            and len(np.unique(subjects[train.rows[learned[train.rows] == level]])) >= self._least
-            and (learned[tuning.rows] == level).any()
+            and sum(map(len, of_subjects[0][level])) >= self._least
+            and all(len(of_class) >= 2 for of_class in of_subjects[0][level])
+            and all(len(of_class) >= 1 for of_class in of_subjects[1][level])
         ]
         if len(levels) < 2:
             raise CannotScore(
                 f"fewer than two groups of '{self._group}' have {self._least} subjects with a "
-                "known outcome, among the train samples and among the examined ones, and one in "
-                "the tuning split. Split the cohort by subject, or take wider groups.",
+                "known outcome, among the train samples and among the examined ones, and subjects "
+                "with the outcome and without it: two of each in the train split, one in the "
+                "tuning split. Split the cohort by subject, or take wider groups.",
                 code="CS-S007",
             )
-        seed = inputs.request.task.seed
-        own, one_half, other_half = (
-            _risks(inputs, (train, tuning), of, levels)
-            for of in (learned, *_halves(learned, (train, tuning), levels, seed=seed))
-        )
+        own = _risks(inputs, known, {one: learned == one for one in levels})
+        halves = []
+        for split in range(self._splits):
+            rng = np.random.default_rng([inputs.request.task.seed, split])
+            drawn = {
+                (one, half): np.isin(subjects, of_half) & (learned == one)
+                for one in levels
+                for half, of_half in enumerate(_halves([of[one] for of in of_subjects], rng))
+            }
+            halves.append(_risks(inputs, known, drawn))
         at = {one: used & (examined == one) for one in levels}
-        return _measures(inputs, at, own, (one_half, other_half))
+        return _measures(inputs, at, own, halves)
+
+
+_Key = TypeVar("_Key", bound=Hashable)
+
+
+def _labelled(inputs: DiagnosticInputs) -> tuple[LabelledSamples, LabelledSamples]:
+    """Return the train and the tuning samples with a known outcome, embedded."""
+    model = inputs.model if inputs.model.source is None else inputs.model.source()
+    train, tuning = (
+        LabelledSamples(
+            **vars(unit_vectors(model, one.rows, one.available, inputs.modalities)), label=one.label
+        )
+        for one in training_samples(inputs.question, inputs.train_store, inputs.request.pattern)
+    )
+    return train, tuning
+
+
+def _subjects_by_class(
+    samples: LabelledSamples,
+    of_level: Bool[np.ndarray, " row"],
+    subjects: Shaped[np.ndarray, " row"],
+) -> tuple[Shaped[np.ndarray, " negative"], Shaped[np.ndarray, " positive"]]:
+    """Return the subjects of a group without the outcome, and those who have it in some sample.
+
+    Args:
+        samples: those with a known outcome.
+        of_level: True for the rows of the cohort that are of the group.
+        subjects: the subject of each row of the cohort.
+    """
+    at = of_level[samples.rows]
+    positive = np.unique(subjects[samples.rows[at & (samples.label == 1)]])
+    return np.setdiff1d(subjects[samples.rows[at]], positive), positive
+
+
+def _halves(
+    of_subjects: list[tuple[Shaped[np.ndarray, " negative"], Shaped[np.ndarray, " positive"]]],
+    rng: np.random.Generator,
+) -> tuple[Shaped[np.ndarray, " one"], Shaped[np.ndarray, " other"]]:
+    """Split subjects into two halves, each with a half of each class.
+
+    Args:
+        of_subjects: by split of the cohort, the subjects of a group without the outcome and with.
+        rng: draws the halves.
+    """
+    # Every second one of both classes in a row: a class of two or more has one in each half.
+    orders = [np.concatenate([rng.permutation(of) for of in one]) for one in of_subjects]
+    return np.concatenate([one[::2] for one in orders]), np.concatenate([o[1::2] for o in orders])
 
 
 def _risks(
     inputs: DiagnosticInputs,
-    known: tuple[LabelledRows, LabelledRows],
-    learned: Shaped[np.ndarray, " row"],
-    levels: list[str],
-) -> dict[str, Float[np.ndarray, " sample"]]:
+    known: tuple[LabelledSamples, LabelledSamples],
+    groups: Mapping[_Key, Bool[np.ndarray, " row"]],
+) -> dict[_Key, Float[np.ndarray, " sample"]]:
     """Return the risk of each examined sample by the probe of each group.
+
+    All probes learn from as many train samples. Tuning samples only choose among fits, so that all
+    of a group are used.
 
     Args:
         inputs: the task, the model and the examined samples.
         known: the train and the tuning samples with a known outcome.
-        learned: the group of each row of the cohort that the probes learn from.
-        levels: the groups.
+        groups: True for the rows of the cohort that a group's probe learns from.
 
     Raises:
         CannotScore: the train samples of a group lack a class.
     """
-    model = inputs.model if inputs.model.source is None else inputs.model.source()
-    seed = inputs.request.task.seed
-    vectors: list[dict[str, LabelledSamples]] = []
-    for rows in known:
-        every = unit_vectors(model, rows.rows, rows.available, inputs.modalities)
-        labelled = LabelledSamples(**vars(every), label=rows.label)
-        places = {one: np.flatnonzero(learned[rows.rows] == one) for one in levels}
-        count = min(len(of_level) for of_level in places.values())
-        vectors.append(
-            {
-                one: labelled.take(_some(of_level, count, seed=seed))
-                for one, of_level in places.items()
-            }
-        )
-    train, tuning = vectors
-    if lacking := [one for one in levels if len(np.unique(train[one].label)) < 2]:
+    seed, about = inputs.request.task.seed, inputs.question.probe
+    train, tuning = known
+    places = {one: np.flatnonzero(rows[train.rows]) for one, rows in groups.items()}
+    count = min(map(len, places.values()))
+    learned = {one: train.take(_some(at, count, seed=seed)) for one, at in places.items()}
+    if lacking := [str(one) for one, of in learned.items() if len(np.unique(of.label)) < 2]:
         raise CannotScore(
             f"no probe can be fitted to the group {', '.join(lacking)}: its train samples lack "
             "a class.",
             code="CS-S008",
         )
-    about = inputs.question.probe
     return {
         one: resolve(about.name, PROBES)(**about.arguments).predict(
-            ProbeInputs(train[one], tuning[one], inputs.samples, None, seed=seed)
+            ProbeInputs(
+                learned[one],
+                tuning.take(np.flatnonzero(rows[tuning.rows])),
+                inputs.samples,
+                None,
+                seed=seed,
+            )
         )
-        for one in levels
+        for one, rows in groups.items()
     }
-
-
-def _halves(
-    learned: Shaped[np.ndarray, " row"],
-    known: tuple[LabelledRows, LabelledRows],
-    levels: list[str],
-    *,
-    seed: int,
-) -> list[Shaped[np.ndarray, " row"]]:
-    """Return the groups of all rows twice, each time with a half of each class of a group.
-
-    Args:
-        learned: the group of each row of the cohort that the probes learn from.
-        known: the train and the tuning samples with a known outcome.
-        levels: the groups.
-        seed: of the task.
-    """
-    rng = np.random.default_rng(seed)
-    made = [np.full(len(learned), None, dtype=object) for _ in range(2)]
-    for samples in known:
-        for level in levels:
-            for label in (0, 1):
-                of_class = (samples.label == label) & (learned[samples.rows] == level)
-                order = rng.permutation(samples.rows[of_class])
-                # One sample alone is in both, so that neither half lacks a class for it.
-                middle = (len(order) + 1) // 2
-                made[0][order[:middle]] = level
-                made[1][order[len(order) - middle :]] = level
-    return made
 
 
 def _some(
@@ -191,7 +225,7 @@ def _measures(
     inputs: DiagnosticInputs,
     used: dict[str, Bool[np.ndarray, " sample"]],
     risks: dict[str, Float[np.ndarray, " sample"]],
-    halves: tuple[dict[str, Float[np.ndarray, " sample"]], ...],
+    halves: list[dict[tuple[str, int], Float[np.ndarray, " sample"]]],
 ) -> list[DiagnosticMeasure]:
     """Return the measures of each ordered pair of groups, after their means.
 
@@ -199,15 +233,15 @@ def _measures(
         inputs: the task and the examined samples.
         used: by group, the samples that are asked of.
         risks: by group, the risk of each sample by the group's probe.
-        halves: the same by probes of one half of the train samples, and by those of the other.
+        halves: for each split, by group and half, the risks by the probe of the half.
     """
     label = np.nan_to_num(inputs.label).astype(np.int64)
     parts: dict[str, list[DiagnosticMeasure]] = {name: [] for name in GroupShift.measures}
     for asked, at in used.items():
         parts["auroc_within"].append(_area(f"auroc_within/{asked}", at, label, risks[asked]))
-        two_halves = halves[0][asked], halves[1][asked]
-        parts["auroc_lost_by_chance"].append(
-            _lost(f"auroc_lost_by_chance/{asked}", at, label, two_halves)
+        two_halves = [(one[asked, 0], one[asked, 1]) for one in halves]
+        parts["auroc_between_halves"].append(
+            _between_halves(f"auroc_between_halves/{asked}", at, label, two_halves)
         )
         for source in used:
             if source == asked:
@@ -242,9 +276,40 @@ def _lost(
     risks: tuple[Float[np.ndarray, " sample"], Float[np.ndarray, " sample"]],
 ) -> DiagnosticMeasure:
     """Return the AUROC of the first risks minus that of the second ones, in a group."""
+    return joint_measure(
+        name,
+        used,
+        lambda at: _difference(at, label, risks),
+        low=-1.0,
+        high=1.0,
+        higher_is_better=False,
+    )
+
+
+def _between_halves(
+    name: str,
+    used: Bool[np.ndarray, " sample"],
+    label: Int[np.ndarray, " sample"],
+    halves: list[tuple[Float[np.ndarray, " sample"], Float[np.ndarray, " sample"]]],
+) -> DiagnosticMeasure:
+    """Return the 95 % quantile over splits of the absolute difference of two AUROCs."""
 
     def prepare(at: Int[np.ndarray, " part"]) -> ByWeights:
-        own, other = (auroc_by_weights(label[at], risk[at]) for risk in risks)
-        return lambda weights: own(weights) - other(weights)
+        forms = [_difference(at, label, risks) for risks in halves]
 
-    return joint_measure(name, used, prepare, low=-1.0, high=1.0, higher_is_better=False)
+        def form(weights: Real[np.ndarray, "resample sample"]) -> Float[np.ndarray, " resample"]:
+            return np.quantile(np.abs([one(weights) for one in forms]), 0.95, axis=0)
+
+        return form
+
+    return joint_measure(name, used, prepare, low=0.0, high=1.0, higher_is_better=False)
+
+
+def _difference(
+    at: Int[np.ndarray, " part"],
+    label: Int[np.ndarray, " sample"],
+    risks: tuple[Float[np.ndarray, " sample"], Float[np.ndarray, " sample"]],
+) -> ByWeights:
+    """Return the AUROC of the first risks minus that of the second ones, as weights give it."""
+    own, other = (auroc_by_weights(label[at], risk[at]) for risk in risks)
+    return lambda weights: own(weights) - other(weights)

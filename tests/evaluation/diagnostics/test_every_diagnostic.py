@@ -35,7 +35,7 @@ each_diagnostic = pytest.mark.parametrize("name", sorted({*DIAGNOSTICS.builtin} 
 ONE_FIT = "probe.strengths=[1.0]"
 SMALLER = {
     **dict.fromkeys(("agreement", "conflict", "dominance", "importance"), (ONE_FIT,)),
-    "group_shift": (ONE_FIT, "diagnostic.least_subjects=2"),
+    "group_shift": (ONE_FIT, "diagnostic.least_subjects=2", "diagnostic.splits=2"),
     "health": ("diagnostic.strengths=[1.0]",),
     "transfer": (ONE_FIT, 'diagnostic.learn_from=["ecg"]'),
 }

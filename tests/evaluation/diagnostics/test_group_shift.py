@@ -62,7 +62,7 @@ def at_sites(
 
 
 def intervals(inputs: DiagnosticInputs) -> dict[str, Interval]:
-    measures = GroupShift(group="site").measure(inputs)
+    measures = GroupShift(group="site", splits=10).measure(inputs)
     numbers = [
         MetricSample(
             one.metric.compute,
@@ -85,7 +85,7 @@ def intervals(inputs: DiagnosticInputs) -> dict[str, Interval]:
 
 def test_the_measures_are_those_of_probes_by_hand(rng: np.random.Generator) -> None:
     inputs = at_sites(rng, reversed_at="y")
-    found = values(GroupShift(group="site"), inputs)
+    found = values(GroupShift(group="site", splits=1), inputs)
     train, tuning, asked = inputs.of_split("train"), inputs.of_split("tuning"), inputs.samples
 
     def risk(learned: str, of: str) -> np.ndarray:
@@ -116,47 +116,100 @@ def test_a_planted_shift_is_found_and_without_one_the_interval_holds_0(
     for name in ("auroc_lost", "auroc_lost/x_from_y", "auroc_lost/y_from_x"):
         assert shifted[name].low > 0.2
         assert -0.02 < same[name].low < same[name].high < 0.02
-    for name in ("auroc_lost_by_chance", "auroc_lost_by_chance/x", "auroc_lost_by_chance/y"):
-        assert -0.05 < shifted[name].low < shifted[name].high < 0.05
+        assert shifted[name].value > shifted["auroc_between_halves"].value
+        assert abs(same[name].value) < same["auroc_between_halves"].value
+    for name in ("auroc_between_halves", "auroc_between_halves/x", "auroc_between_halves/y"):
+        assert 0 < shifted[name].low < shifted[name].high < 0.1
     assert shifted["auroc_across/y_from_x"].high < 0.5
 
 
-class Counting:
-    """A probe that predicts nothing, and keeps what it learned from."""
+class Recording:
+    """A probe along the difference of the classes' means, which keeps what it learned from."""
 
-    learned: list[tuple[int, int]] = []  # noqa: RUF012
+    learned: list[tuple[ProbeInputs, np.ndarray]] = []  # noqa: RUF012
 
     def predict(self, inputs: ProbeInputs) -> np.ndarray:
-        self.learned.append((len(inputs.train.rows), len(inputs.tuning.rows)))
-        return np.zeros(len(inputs.samples.rows))
+        z, label = inputs.train.z[:, 0], inputs.train.label
+        found = inputs.samples.z[:, 0] @ (z[label == 1].mean(axis=0) - z[label == 0].mean(axis=0))
+        self.learned.append((inputs, 1 / (1 + np.exp(-found))))
+        return self.learned[-1][1]
 
 
-def test_all_probes_learn_from_as_many_samples(rng: np.random.Generator) -> None:
-    site = np.where(np.arange(SAMPLES) % 4 == 3, "y", "x").astype(object)
-    site[:2] = None
-    probe = {"name": f"{__name__}:Counting"}
-    Counting.learned.clear()
-    inputs = at_sites(rng, site=site, probe=probe)
-    with pytest.raises(CannotScore, match="its train samples lack a class"):
-        values(GroupShift(group="site"), inputs)  # all of y have the outcome
+RECORDING = {"name": f"{__name__}:Recording"}
+
+
+def test_all_probes_learn_from_as_many_train_samples(rng: np.random.Generator) -> None:
     site = np.where(np.arange(SAMPLES) % 10 < 4, "y", "x").astype(object)
-    values(GroupShift(group="site"), at_sites(rng, site=site, probe=probe))
-    assert Counting.learned == [(160, 160)] * 2 + [(80, 80)] * 4
+    Recording.learned.clear()
+    values(GroupShift(group="site", splits=1), at_sites(rng, site=site, probe=RECORDING))
+    counts = [(len(one.train.rows), len(one.tuning.rows)) for one, _ in Recording.learned]
+    assert counts == [(160, 240), (160, 160), *[(80, 120)] * 2, *[(80, 80)] * 2]
+
+
+def test_few_tuning_samples_of_a_group_cut_no_other_and_both_classes_are_needed(
+    rng: np.random.Generator,
+) -> None:
+    inputs = at_sites(rng, probe=RECORDING)
+    column = inputs.store.samples["group_site"].to_numpy().copy()
+    of_tuning = np.arange(SAMPLES, 2 * SAMPLES)
+    column[of_tuning[SITE == "y"][4:]] = None  # 2 of each class stay
+    inputs.store.samples["group_site"] = column
+    Recording.learned.clear()
+    values(GroupShift(group="site", splits=1), inputs)
+    counts = [(len(one.train.rows), len(one.tuning.rows)) for one, _ in Recording.learned]
+    assert counts[:2] == [(200, 200), (200, 4)]
+    column[of_tuning[(SITE == "y") & (OUTCOME == 1)]] = None  # one class is left
+    inputs.store.samples["group_site"] = column
+    with pytest.raises(CannotScore, match="two of each in the train split, one in the tuning"):
+        values(GroupShift(group="site", splits=1), inputs)
+
+
+def test_the_control_is_the_quantile_over_splits_of_subjects_into_halves(
+    rng: np.random.Generator,
+) -> None:
+    inputs = at_sites(rng, probe=RECORDING)
+    places = np.arange(SAMPLES)
+    # Two samples of one site and outcome each are of one subject.
+    own = (places // 8 * 4 + places % 4).astype(str)
+    learning = [f"{split}{one}" for split in ("train", "tuning") for one in own]
+    subjects = np.array([*learning, *inputs.store.samples["subject"][2 * SAMPLES :]], dtype=object)
+    inputs.store.samples["subject"] = subjects
+    Recording.learned.clear()
+    found = values(GroupShift(group="site", splits=4), inputs)
+    learned = Recording.learned[2:]
+    assert len(learned) == 16  # four splits, two sites, two halves
+    differences: dict[str, list[float]] = {"x": [], "y": []}
+    drawn = set()
+    for (one, risk), (other, other_risk) in zip(learned[::2], learned[1::2], strict=True):
+        for first, second in ((one.train, other.train), (one.tuning, other.tuning)):
+            assert not {*subjects[first.rows]} & {*subjects[second.rows]}
+            assert len(first.rows) == len(second.rows) == 100  # all of a site
+            assert first.label.sum() == second.label.sum() == 50
+        (site,) = {*SITE[one.train.rows]}
+        at = site == SITE
+        areas = [auroc(OUTCOME[at], some[at]) for some in (risk, other_risk)]
+        differences[site].append(abs(areas[0] - areas[1]))
+        drawn.add(tuple(one.train.rows))
+    assert len(drawn) == 8
+    quantiles = {site: np.quantile(some, 0.95) for site, some in differences.items()}
+    for site, quantile in quantiles.items():
+        assert found[f"auroc_between_halves/{site}"] == pytest.approx(quantile, abs=1e-12)
+    assert found["auroc_between_halves"] == pytest.approx(np.mean([*quantiles.values()]))
 
 
 def test_small_groups_are_left_out_and_one_group_is_too_few(rng: np.random.Generator) -> None:
     site = SITE.copy()
     site[:98] = "z"
-    found = values(GroupShift(group="site"), at_sites(rng, site=site))
+    found = values(GroupShift(group="site", splits=1), at_sites(rng, site=site))
     assert {name for name in found if name.startswith("auroc_within/")} == {
         f"auroc_within/{one}" for one in "xyz"
     }
     site[49:98] = "x"  # 49 of z
-    found = values(GroupShift(group="site"), at_sites(rng, site=site))
+    found = values(GroupShift(group="site", splits=1), at_sites(rng, site=site))
     assert "auroc_within/z" not in found
     site[site == "y"] = "x"
     with pytest.raises(CannotScore, match="fewer than two groups of 'site' have 50 subjects"):
-        values(GroupShift(group="site"), at_sites(rng, site=site))
+        values(GroupShift(group="site", splits=1), at_sites(rng, site=site))
 
 
 def test_an_unknown_subgroup_and_a_bad_number_are_refused(rng: np.random.Generator) -> None:
@@ -164,6 +217,8 @@ def test_an_unknown_subgroup_and_a_bad_number_are_refused(rng: np.random.Generat
         values(GroupShift(group="ward"), at_sites(rng))
     with pytest.raises(ValueError, match="least_subjects is 1; expected 2 or more"):
         GroupShift(group="site", least_subjects=1)
+    with pytest.raises(ValueError, match="splits is 0; expected 1 or more"):
+        GroupShift(group="site", splits=0)
 
 
 @pytest.mark.slow
@@ -181,7 +236,12 @@ def test_a_shift_planted_in_the_synthetic_cohort_is_found_and_the_sexes_have_non
     )
     store = open_store(tmp_path / "store")
     # All modalities show whether the heart is enlarged.
-    changes = ('inputs=["labs"]', 'outcome="enlarged_heart"', "diagnostic.least_subjects=20")
+    changes = (
+        'inputs=["labs"]',
+        'outcome="enlarged_heart"',
+        "diagnostic.least_subjects=20",
+        "diagnostic.splits=4",
+    )
     task = read_task(catalog, "diagnostic/group_shift", overrides=changes)
     assert isinstance(task, DiagnosticTask)
     subjects = store.samples["subject"].to_numpy()
