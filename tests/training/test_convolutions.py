@@ -168,7 +168,7 @@ def test_a_transposed_convolution_over_few_columns_is_computed_in_float32(
     plain = nn.Conv2d(64, 64, 3, stride=2, padding=1)
     fast = copy.deepcopy(plain).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     guard_narrow_convolutions(fast, fast=True)
-    fast.is_transposed = True  # pyright: ignore[reportAttributeAccessIssue]
+    fast.is_transposed = True  # pyright: ignore[reportArgumentType]
     x = torch.randn(8, 64, height, width, generator=generator)
     expected = plain(x.transpose(2, 3)).transpose(2, 3)
     with torch.autocast("cpu", torch.bfloat16):
