@@ -59,10 +59,10 @@ class Supervised(LabelPredictor):
         distillation: the weight of the divergence of the fused prediction from a random subset of a
             sample's modalities from that from all, which gets no gradient from it; 0 for none. See
             `self_distillation`.
-        shared: the weight of the contrast of vectors by labels over all modalities, see
-            `label_contrast`; 0 for none. MCR's term for what modalities share.
-        irrelevant: the weight of what the fused prediction does not tell of the vectors, see
-            `Restoration`; 0 for none. MCR's term for what tells nothing of the labels.
+        shared: the weight of the contrast of vectors by labels over all modalities; 0 for none.
+            MCR's term for what modalities share.
+        irrelevant: the weight of what the fused prediction does not tell of the vectors; 0 for
+            none. MCR's term for what tells nothing of the labels.
 
     Raises:
         ValueError: an argument is out of range, the fusion does not accept its arguments, or no
