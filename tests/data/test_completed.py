@@ -1,5 +1,7 @@
 """Panels are filled in where values were not measured or are withheld, and nowhere else."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from clinical_symile.data.completed import complete_panels, is_panel, panel_values
@@ -19,7 +21,8 @@ def test_withheld_values_are_filled_in_without_being_read(synthetic_store: Cohor
     rows = np.flatnonzero(synthetic_store.present[:, column])
     read = []
 
-    def fill_in(values: np.ndarray) -> np.ndarray:
+    def fill_in(values: np.ndarray, names: Sequence[str]) -> np.ndarray:
+        assert list(names) == synthetic_store.samples["sample"].iloc[rows].astype(str).tolist()
         read.append(values)
         return np.where(np.isnan(values), 7.0, values)
 
@@ -34,3 +37,26 @@ def test_withheld_values_are_filled_in_without_being_read(synthetic_store: Cohor
     assert not made.inputs("labs", lacking).any()
     assert not made.withheld
     assert list(hidden.withheld) == ["labs"]
+
+
+def test_noise_is_on_measured_values_alone(synthetic_store: CohortStore) -> None:
+    noisy = hide_parts(parse_pattern("labs-noise-50"), synthetic_store, seed=0)
+    rows = np.flatnonzero(noisy.present[:, noisy.modalities.index("labs")])
+    stored = synthetic_store.array("labs")[rows]
+    measured = ~np.isnan(stored)
+    assert not measured.all()
+    values = panel_values(noisy, "labs", rows)
+    assert (values[measured] != stored[measured]).mean() > 0.99
+    made = complete_panels(
+        noisy, {"labs": lambda values, names: np.where(np.isnan(values), 7.0, values)}
+    )
+    assert (made.array("labs")[rows][~measured] == 7).all()
+    # Encoders read each measured value with its noise once, and no noise on what was filled in.
+    whole, before = made.inputs("labs", rows), noisy.inputs("labs", rows)
+    np.testing.assert_array_equal(whole[:, 0][measured], before[:, 0][measured])
+    plain = complete_panels(
+        synthetic_store, {"labs": lambda values, names: np.where(np.isnan(values), 7.0, values)}
+    )
+    np.testing.assert_array_equal(
+        whole[:, 0][~measured], plain.inputs("labs", rows)[:, 0][~measured]
+    )

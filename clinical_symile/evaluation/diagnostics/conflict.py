@@ -16,6 +16,7 @@ from clinical_symile.errors import CannotScore
 from clinical_symile.evaluation.diagnostics.base import DiagnosticInputs, DiagnosticMeasure
 from clinical_symile.evaluation.diagnostics.measures import average, sample_mean
 from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
+from clinical_symile.evaluation.predictors.imputed_values import ImputedPredictor
 
 _SMALLEST = 1e-12  # probabilities are at least this far from 0 and 1
 
@@ -25,7 +26,8 @@ class Conflict:
 
     The two subjects, of the exchanged modality and of the others, have predictions of their own. In
     log odds, the model follows the one that is nearer than half the distance of the two. Probes
-    that read measurements instead of embeddings do not see the exchange.
+    that read measurements instead of embeddings do not see the exchange. With imputed values, each
+    imputation has the exchange, and log odds are averaged.
     """
 
     display_name = "conflict of modalities"
@@ -42,15 +44,18 @@ class Conflict:
         """Measure each exchanged modality; see `Diagnostic`."""
         pattern, available = inputs.request.pattern, inputs.request.available
         own = _log_odds(inputs.risk(available, pattern=pattern))
+        model = inputs.model
+        read = model.imputations if isinstance(model, ImputedPredictor) else (model,)
         made: dict[str, list[DiagnosticMeasure]] = {name: [] for name in self.measures}
         for column, name in enumerate(inputs.modalities):
             used, donor = _donors(inputs, column)
-            mixed = _log_odds(
-                inputs.risk(
-                    available,
-                    pattern=pattern,
-                    predictor=_exchanged(inputs, column, used, donor),
-                )
+            exchanged = (_exchanged(one, inputs, column, used, donor) for one in read)
+            mixed = np.mean(
+                [
+                    _log_odds(inputs.risk(available, pattern=pattern, predictor=one))
+                    for one in exchanged
+                ],
+                axis=0,
             )
             shares = np.full((len(used), 3), np.nan)
             shares[used] = whom_followed(mixed[used], own[donor[used]], own[used])
@@ -116,13 +121,14 @@ def _donors(
 
 
 def _exchanged(
+    model: EmbeddingPredictor,
     inputs: DiagnosticInputs,
     column: int,
     used: Bool[np.ndarray, " sample"],
     donor: Int[np.ndarray, " sample"],
 ) -> EmbeddingPredictor:
-    """Return the model with the modality's embeddings exchanged; it learns from its own."""
-    model, rows = inputs.model, inputs.request.rows
+    """Return a model with the modality's embeddings exchanged; it learns from its own."""
+    rows = inputs.request.rows
     place = model.embeddings.modalities.index(inputs.modalities[column])
     z = model.embeddings.z.clone()
     to, of = (torch.from_numpy(some.copy()) for some in (rows[used], rows[donor[used]]))

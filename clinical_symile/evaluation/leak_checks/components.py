@@ -245,7 +245,7 @@ def _toy_model(method: MissingModalityMethod, tower: Callable[[], nn.Module]) ->
         towers = {name: tower() for name in TOY_MODALITIES}
         model = MultimodalEncoder(towers, dim=TOY_DIM, norm="l2", missing_modality="drop")
         model.missing_modality = model.connect(method)
-        model.fit = method.fit
+        model.fit, model.panel = method.fit, method.panel
     return model
 
 

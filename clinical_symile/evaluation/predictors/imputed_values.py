@@ -46,7 +46,8 @@ class ImputedPredictor(EmbeddingPredictor):
 
     Scores are averaged over imputations, and so are the log odds of risks: a probe is fitted once
     for each. Values are filled in after a pattern hid some, and before they are encoded. What reads
-    `embeddings` itself, such as a diagnostic, reads them without imputed values.
+    `embeddings` itself reads them without imputed values, and what changes them must change those
+    of `imputations`.
 
     Attributes:
         fitted: returns the imputations, of the training cohort.

@@ -1,6 +1,6 @@
 """Embed what a run learned from: its own train samples, with what its task left visible."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 
 from clinical_symile.config.tasks.pretraining import Pretraining
-from clinical_symile.data.completed import complete_panels, panel_values
+from clinical_symile.data.completed import Complete, complete_panels, panel_values
 from clinical_symile.data.embeddings import Embeddings
 from clinical_symile.data.store import CohortStore
 from clinical_symile.data.training_view import TrainingView, draw_training_view
@@ -25,7 +25,7 @@ def training_embeddings(
     store: CohortStore,
     *,
     seed: int,
-    complete: Mapping[str, Callable[[np.ndarray], np.ndarray]] | None = None,
+    complete: Mapping[str, Complete] | None = None,
 ) -> Embeddings:
     """Return the embeddings of a run's train samples under its own training mask.
 

@@ -154,7 +154,8 @@ def imputed_vectors(
     """Draw one imputation of each missing embedding, by the steps of the imputer.
 
     The draws of a sample depend on the seed and on its own embeddings, to four decimals, so that
-    they are the same beside any other samples. What the components of a modality do not explain is
+    they are the same beside any other samples; samples with equal embeddings get equal ones. What
+    the components of a modality do not explain is
     imputed by its mean.
 
     Args:

@@ -52,7 +52,7 @@ _LEAST_SQUARE = 1e-12
 Vectors = Float[Tensor, "sample dim"]
 Encode = Callable[[Tensor], Tensor]
 Fill = Callable[[Tensor, Tensor], Tensor]  # see `FillingHandler.fill`
-ImputeValues = Callable[[np.ndarray], np.ndarray]  # see `PanelImputation`
+ImputeValues = Callable[[np.ndarray, Sequence[str]], np.ndarray]  # see `PanelImputation`
 
 
 class MissingModalityHandler(Protocol):
@@ -270,9 +270,9 @@ class PanelImputation:
 
     Attributes:
         number: the number of imputations, over which scores and log odds are averaged.
-        fit_values: makes a function of `[sample, analyte]` values, NaN where not measured, that
-            fills these in; from the values of the train samples and a seed. What it fills in
-            depends on the sample's own values alone.
+        fit_values: makes a function of `[sample, analyte]` values, NaN where not measured, and of
+            the samples' names, that fills these in; from the values of the train samples and a
+            seed. What it fills in depends on the sample's own values and name alone.
         fit_vectors: makes what replaces a missing modality from the embeddings of train samples,
             whose values are filled in, and a seed; see `MissingModalityMethod.fit`.
     """

@@ -1,6 +1,6 @@
 """Impute values of a panel that were not measured, and embeddings, several times."""
 
-import zlib
+import hashlib
 from collections.abc import Sequence
 from functools import partial
 from typing import Literal, NamedTuple
@@ -74,19 +74,20 @@ def fit_values(
 
 
 def imputed_panel(
-    chain: PanelChain, values: Float[np.ndarray, "sample analyte"]
+    chain: PanelChain, values: Float[np.ndarray, "sample analyte"], names: Sequence[str]
 ) -> Float[np.ndarray, "sample analyte"]:
     """Draw one imputation of each value that was not measured.
 
     It is drawn from the sample's other values, as the train value at the drawn rank, so that it is
-    plausible. The draws of a sample depend on the seed and on its own values, to four decimals of
-    normal scores: they are the same beside any other samples. An analyte with one train value has
-    that; one without stays NaN. A single analyte that varies has no other to be drawn from: it has
-    the middle one of its train values.
+    plausible. The noise of a sample depends on the seed and on its name: it is the same beside any
+    other samples, and samples with equal values differ. An analyte with one train value has that;
+    one without stays NaN. A single analyte that varies has no other to be drawn from: it has the
+    middle one of its train values.
 
     Args:
         chain: the regressions.
         values: NaN where not measured.
+        names: the name of each sample, or another word that stands for it alone.
     """
     made = np.array(values, dtype=np.float64)
     missing = np.isnan(made)
@@ -98,9 +99,7 @@ def imputed_panel(
         lacks = missing[:, chain.varying]
         given = np.where(lacks, np.nan, made[:, chain.varying])
         scores = np.nan_to_num(_normal_scores(given, known))
-        rounded = np.round(scores, 4) + 0.0
-        rows = zip(rounded, lacks, strict=True)
-        codes = [zlib.crc32(one.tobytes() + own.tobytes()) for one, own in rows]
+        codes = [_code(name) for name, _ in zip(names, lacks, strict=True)]
         draw_missing(scores, lacks, chain.steps, codes=codes, seed=chain.seed)
         for place, (column, one) in enumerate(zip(chain.varying, known, strict=True)):
             ranks = np.floor(norm.cdf(scores[lacks[:, place], place]) * len(one)).astype(int)
@@ -117,6 +116,11 @@ def fit_several_vectors(train: Embeddings, seed: int) -> Sequence[Fill]:
     """Fit five imputers of embeddings with seeds of their own."""
     seeds = np.random.SeedSequence(seed).generate_state(_IMPUTATIONS)
     return tuple(fit_vectors(train, int(one)) for one in seeds)
+
+
+def _code(name: str) -> int:
+    """Return the number of a sample's draws."""
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=16).digest(), "big")
 
 
 def _normal_scores(

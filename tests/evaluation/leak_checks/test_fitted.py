@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -12,7 +13,9 @@ from clinical_symile.evaluation.leak_checks.fitted import fitted_leaks
 from clinical_symile.models.missing_modality.base import (
     DropModality,
     Fill,
+    ImputeValues,
     MissingModalityMethod,
+    PanelImputation,
     missing_modality_method,
 )
 from clinical_symile.models.multimodal import MultimodalEncoder
@@ -41,6 +44,31 @@ def test_a_replacement_that_depends_on_the_company_is_named(fit):
     method = MissingModalityMethod(handler=DropModality, fit=fit)
     leaks = list(missing_modality_leaks(method))
     assert leaks == ["replacement 1 of an embedding depends on the other samples."]
+
+
+def impute_by_the_batch(values: np.ndarray, seed: int) -> ImputeValues:
+    del values, seed
+    return lambda asked, names: np.where(np.isnan(asked), np.nanmean(asked) + len(names), asked)
+
+
+def impute_all(values: np.ndarray, seed: int) -> ImputeValues:
+    del values, seed
+    return lambda asked, names: np.zeros_like(asked)
+
+
+@pytest.mark.parametrize(
+    ("fit_values", "leak"),
+    [
+        (impute_by_the_batch, "an imputed value depends on the other samples."),
+        (impute_all, "an imputation of values changes measured ones."),
+    ],
+)
+def test_an_imputation_of_values_that_leaks_is_named(fit_values, leak):
+    panel = PanelImputation(
+        number=1, fit_values=fit_values, fit_vectors=lambda train, seed: lambda z, available: z
+    )
+    method = MissingModalityMethod(handler=DropModality, panel=panel)
+    assert list(missing_modality_leaks(method)) == [leak]
 
 
 def test_a_method_that_fits_nothing_has_no_such_leaks():

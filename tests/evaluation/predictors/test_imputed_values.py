@@ -8,11 +8,14 @@ from scipy.special import logit
 
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.tasks.classification import Classification
+from clinical_symile.config.tasks.diagnostic import DiagnosticTask
 from clinical_symile.config.tasks.pretraining import Pretraining
 from clinical_symile.config.tasks.read import read_task
 from clinical_symile.config.tasks.retrieval import Retrieval
 from clinical_symile.data.completed import panel_values
 from clinical_symile.data.store import CohortStore
+from clinical_symile.evaluation.diagnostics.base import DiagnosticInputs
+from clinical_symile.evaluation.diagnostics.conflict import Conflict
 from clinical_symile.evaluation.predictors.base import Request, draw_request
 from clinical_symile.evaluation.predictors.imputed_values import (
     ImputedPredictor,
@@ -23,6 +26,7 @@ from clinical_symile.evaluation.runner import trained_predictor
 from clinical_symile.missingness.patterns import parse_pattern
 from clinical_symile.tracking.run import Run
 from clinical_symile.training.learner import build_learner
+from tests.helpers.examined import values
 from tests.helpers.synthetic import mlp_task
 
 
@@ -63,10 +67,10 @@ def test_what_is_fitted_reads_the_values_that_the_run_trained_on(
     catalog: Catalog, synthetic_store: CohortStore
 ) -> None:
     task = task_of(catalog, "missingness=labs-mcar-50")
-    values = training_values(task, synthetic_store, ["labs"], seed=0)["labs"]
+    trained_on = training_values(task, synthetic_store, ["labs"], seed=0)["labs"]
     whole = task_of(catalog)
     recorded = training_values(whole, synthetic_store, ["labs"], seed=0)["labs"]
-    assert np.isnan(values).mean() > np.isnan(recorded).mean() + 0.3
+    assert np.isnan(trained_on).mean() > np.isnan(recorded).mean() + 0.3
     rows = synthetic_store.rows("train")
     rows = rows[synthetic_store.present[rows].sum(axis=1) >= 2]
     rows = rows[synthetic_store.present[rows, synthetic_store.modalities.index("labs")]]
@@ -99,7 +103,7 @@ def test_scores_are_averaged_over_imputations_that_read_no_held_out_value(
         for store in (synthetic_store, other, changed_labs(synthetic_store, "train"))
     ]
     asked = np.full((1, synthetic_store.array("labs").shape[1]), np.nan)
-    made = [one.complete["labs"](asked) for one in fits]
+    made = [one.complete["labs"](asked, ["a"]) for one in fits]
     assert np.array_equal(made[0], made[1])
     assert not np.array_equal(made[0], made[2])
 
@@ -135,6 +139,18 @@ def test_log_odds_are_averaged_each_with_its_own_probe(
     each = [one.predict_proba(request) for one in predictor.imputations]
     assert not np.allclose(each[0], each[1])
     np.testing.assert_allclose(logit(found), np.mean(logit(each), axis=0), atol=1e-6)
+
+
+@pytest.mark.slow
+def test_an_exchange_of_labs_changes_risks(catalog: Catalog, synthetic_store: CohortStore) -> None:
+    predictor = predictor_of(task_of(catalog), synthetic_store)
+    task = read_task(catalog, "diagnostic/conflict")
+    assert isinstance(task, DiagnosticTask)
+    request = draw_request(task, synthetic_store, parse_pattern("complete"))
+    found = values(Conflict(), DiagnosticInputs(request, predictor, synthetic_store))
+    for name in ("cxr", "ecg", "labs"):
+        assert found[f"follows_others/{name}"] < 1
+    assert found["follows_exchanged/labs"] > 0
 
 
 @pytest.mark.slow
