@@ -25,6 +25,7 @@ from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import OBJECTIVES as FAMILY
 
 DIM = 6
+MODALITIES = ("cxr", "ecg", "labs", "notes")  # some objectives name one of the first three
 OBJECTIVES: dict[str, tuple[Callable[[], Objective], int]] = {
     "all": (lambda: Symile(temperature=0.5), 3),
     "all-of-four": (lambda: Symile(temperature=0.5), 4),
@@ -45,7 +46,7 @@ def _registered(name: str, **arguments: Any) -> Objective:
     objective = resolve(name, FAMILY)(**arguments)
     objective.label_names = TOY_LABELS
     objective.connect(
-        modalities=("a", "b", "c"), dim=DIM, norm="l2", generator=torch.Generator().manual_seed(0)
+        modalities=MODALITIES[:3], dim=DIM, norm="l2", generator=torch.Generator().manual_seed(0)
     )
     objective.begin_training(rows=64, batch_size=1)
     return objective
@@ -70,7 +71,7 @@ def cases(sizes: list[int]) -> Iterator[tuple[str, Objective, Embeddings]]:
                 batch = Embeddings(
                     z=z,
                     available=available,
-                    modalities=tuple("abcd"[:modalities]),
+                    modalities=MODALITIES[:modalities],
                     rows=torch.arange(samples),
                     substitute=substitute.clone().requires_grad_() if learned else None,
                     spread=spread,
