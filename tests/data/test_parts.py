@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from clinical_symile.data.masks import Mask
+from clinical_symile.data.noise import NoiseMask
 from clinical_symile.data.parts import BlockMask, draw_parts, hide_parts
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import CannotScore
@@ -47,7 +48,9 @@ def signals() -> ToyStore:
 
 
 def drawn(name: str, store: CohortStore, *, seed: int = 0) -> Mask | BlockMask:
-    return draw_parts(parse_pattern(name), store, split="held_out", seed=seed)
+    mask = draw_parts(parse_pattern(name), store, split="held_out", seed=seed)
+    assert not isinstance(mask, NoiseMask)
+    return mask
 
 
 def mask_of(name: str, store: CohortStore) -> Mask:
