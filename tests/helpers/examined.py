@@ -21,6 +21,8 @@ from clinical_symile.evaluation.predictors.base import draw_request
 from clinical_symile.evaluation.predictors.embedding import EmbeddingPredictor
 from clinical_symile.missingness.patterns import parse_pattern
 from clinical_symile.objectives.clip import Clip
+from clinical_symile.stats.bootstrap import MetricSample, metric_intervals
+from clinical_symile.stats.estimate import Interval
 
 NAMES = ("a", "b", "c")
 
@@ -114,3 +116,27 @@ def values(diagnostic: Diagnostic, inputs: DiagnosticInputs) -> dict[str, float]
 def value_of(one: DiagnosticMeasure) -> float:
     """Return the value of a measure on all samples."""
     return one.metric.compute(*(one.columns[name] for name in one.metric.columns))
+
+
+def intervals_of(
+    measures: Sequence[DiagnosticMeasure], samples: int, *, resamples: int = 200
+) -> dict[str, Interval]:
+    """The intervals of the measures that have one; each sample is a subject of its own."""
+    numbers = [
+        MetricSample(
+            one.metric.compute,
+            [one.columns[name] for name in one.metric.columns],
+            one.metric.interval,
+            one.metric.weighted,
+            one.metric.estimate,
+        )
+        for one in measures
+    ]
+    found = metric_intervals(
+        numbers, np.arange(samples), rng=np.random.default_rng(0), resamples=resamples
+    )
+    return {
+        one.metric.name: interval
+        for one, interval in zip(measures, found, strict=True)
+        if isinstance(interval, Interval)
+    }

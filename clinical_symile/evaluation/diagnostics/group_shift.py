@@ -20,6 +20,7 @@ from clinical_symile.evaluation.diagnostics.base import (
 from clinical_symile.evaluation.diagnostics.measures import (
     ByWeights,
     auroc_by_weights,
+    auroc_measure,
     average,
     joint_measure,
 )
@@ -238,7 +239,9 @@ def _measures(
     label = np.nan_to_num(inputs.label).astype(np.int64)
     parts: dict[str, list[DiagnosticMeasure]] = {name: [] for name in GroupShift.measures}
     for asked, at in used.items():
-        parts["auroc_within"].append(_area(f"auroc_within/{asked}", at, label, risks[asked]))
+        parts["auroc_within"].append(
+            auroc_measure(f"auroc_within/{asked}", at, label, risks[asked])
+        )
         two_halves = [(one[asked, 0], one[asked, 1]) for one in halves]
         parts["auroc_between_halves"].append(
             _between_halves(f"auroc_between_halves/{asked}", at, label, two_halves)
@@ -247,26 +250,9 @@ def _measures(
             if source == asked:
                 continue
             pair, two = f"{asked}_from_{source}", (risks[asked], risks[source])
-            parts["auroc_across"].append(_area(f"auroc_across/{pair}", at, label, two[1]))
+            parts["auroc_across"].append(auroc_measure(f"auroc_across/{pair}", at, label, two[1]))
             parts["auroc_lost"].append(_lost(f"auroc_lost/{pair}", at, label, two))
     return [one for name, several in parts.items() for one in average(name, several)]
-
-
-def _area(
-    name: str,
-    used: Bool[np.ndarray, " sample"],
-    label: Int[np.ndarray, " sample"],
-    risk: Float[np.ndarray, " sample"],
-) -> DiagnosticMeasure:
-    """Return AUROC in a group."""
-    return joint_measure(
-        name,
-        used,
-        lambda at: auroc_by_weights(label[at], risk[at]),
-        low=0.0,
-        high=1.0,
-        chance=0.5,
-    )
 
 
 def _lost(

@@ -156,6 +156,30 @@ def auroc_by_weights(
     return weighted.prepare(label, risk)  # pyright: ignore[reportFunctionMemberAccess]
 
 
+def auroc_measure(
+    name: str,
+    used: Bool[np.ndarray, " sample"],
+    label: Int[np.ndarray, " sample"],
+    risk: Float[np.ndarray, " sample"],
+) -> DiagnosticMeasure:
+    """Return AUROC of risks, among the samples that are used.
+
+    Args:
+        name: of the measure.
+        used: the samples.
+        label: 1 or 0; of the samples that are not used, any.
+        risk: higher where the label is more likely 1.
+    """
+    return joint_measure(
+        name,
+        used,
+        lambda at: auroc_by_weights(label[at], risk[at]),
+        low=0.0,
+        high=1.0,
+        chance=0.5,
+    )
+
+
 def mean_of_pairs(
     kernel: Float[np.ndarray, "sample sample"], counted: Bool[np.ndarray, "sample sample"]
 ) -> ByWeights:

@@ -21,9 +21,8 @@ from clinical_symile.evaluation.diagnostics.base import (
     train_means,
 )
 from clinical_symile.evaluation.diagnostics.measures import (
-    auroc_by_weights,
+    auroc_measure,
     average,
-    joint_measure,
 )
 from clinical_symile.evaluation.labels import outcome_labels
 from clinical_symile.evaluation.probes.base import EmbeddedSamples, LabelledSamples, ProbeInputs
@@ -159,14 +158,7 @@ def _auroc(
     """Return AUROC of the risks that a modality, given by its column, gives."""
     used = _used(inputs, column)
     label = np.where(used, np.nan_to_num(inputs.label), 0).astype(np.int64)
-    return joint_measure(
-        name,
-        used,
-        lambda at: auroc_by_weights(label[at], risk[at]),
-        low=0.0,
-        high=1.0,
-        chance=0.5,
-    )
+    return auroc_measure(name, used, label, risk)
 
 
 def _alone(rows: Int[np.ndarray, " sample"], z: Float[np.ndarray, "sample dim"]) -> EmbeddedSamples:

@@ -23,9 +23,8 @@ from clinical_symile.evaluation.predictors.user_model import as_predictor
 from clinical_symile.evaluation.probes.base import EmbeddedSamples, LabelledSamples, ProbeInputs
 from clinical_symile.evaluation.probes.logistic import Logistic
 from clinical_symile.metrics.classification import auroc
-from clinical_symile.stats.bootstrap import MetricSample, metric_intervals
 from clinical_symile.stats.estimate import Interval
-from tests.helpers.examined import examined, values
+from tests.helpers.examined import examined, intervals_of, values
 from tests.helpers.predicted import PROBE
 from tests.helpers.synthetic import quiet
 
@@ -62,25 +61,7 @@ def at_sites(
 
 
 def intervals(inputs: DiagnosticInputs) -> dict[str, Interval]:
-    measures = GroupShift(group="site", splits=10).measure(inputs)
-    numbers = [
-        MetricSample(
-            one.metric.compute,
-            [one.columns[name] for name in one.metric.columns],
-            one.metric.interval,
-            one.metric.weighted,
-            one.metric.estimate,
-        )
-        for one in measures
-    ]
-    found = metric_intervals(
-        numbers, np.arange(SAMPLES), rng=np.random.default_rng(0), resamples=300
-    )
-    return {
-        one.metric.name: interval
-        for one, interval in zip(measures, found, strict=True)
-        if isinstance(interval, Interval)
-    }
+    return intervals_of(GroupShift(group="site", splits=10).measure(inputs), SAMPLES, resamples=300)
 
 
 def test_the_measures_are_those_of_probes_by_hand(rng: np.random.Generator) -> None:

@@ -15,10 +15,8 @@ from clinical_symile.evaluation.diagnostics.harms import (
     confidence_effects,
     harm_measures,
 )
-from clinical_symile.stats.bootstrap import MetricSample, metric_intervals
-from clinical_symile.stats.estimate import Interval
 from clinical_symile.tracking.run import Run
-from tests.helpers.examined import examined, value_of
+from tests.helpers.examined import examined, intervals_of, value_of
 from tests.helpers.predicted import PROBE, planted
 
 METRICS = ("representation_harm",)
@@ -31,27 +29,6 @@ def _twin_of(inputs: DiagnosticInputs, z: np.ndarray):
 
 def _found(made: list[DiagnosticMeasure]) -> dict[str, float]:
     return {one.metric.name: value_of(one) for one in made}
-
-
-def _intervals(made: list[DiagnosticMeasure], samples: int) -> dict[str, Interval]:
-    numbers = [
-        MetricSample(
-            one.metric.compute,
-            [one.columns[name] for name in one.metric.columns],
-            one.metric.interval,
-            one.metric.weighted,
-            one.metric.estimate,
-        )
-        for one in made
-    ]
-    found = metric_intervals(
-        numbers, np.arange(samples), rng=np.random.default_rng(0), resamples=200
-    )
-    return {
-        one.metric.name: interval
-        for one, interval in zip(made, found, strict=True)
-        if isinstance(interval, Interval)
-    }
 
 
 def _apart(cosine: float) -> np.ndarray:
@@ -102,7 +79,7 @@ def test_the_same_data_do_no_harm_exactly_and_by_interval(
         assert found[name] == 0
     # Trained on the same data elsewhere: the same but for noise.
     twin = _twin_of(inputs, z + 0.05 * rng.normal(size=z.shape))
-    intervals = _intervals(harm_measures(inputs, twin, groups=GROUPS, kept=everyone), len(GROUPS))
+    intervals = intervals_of(harm_measures(inputs, twin, groups=GROUPS, kept=everyone), len(GROUPS))
     assert intervals["representation_harm"].low <= 1 <= intervals["representation_harm"].high
     for name in ("total_effect", "indirect_effect"):
         assert intervals[name].low <= 0 <= intervals[name].high
