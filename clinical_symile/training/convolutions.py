@@ -16,7 +16,8 @@ class _GuardedConvolution(nn.Module):
     """Compute in float32 where the class after this one cannot be trusted with bfloat16.
 
     Attributes:
-        is_fast: also compute in the fastest of the ways that differ by rounding alone.
+        is_fast: also compute in the fastest of the ways that differ by rounding alone. Not of a
+            class with a computation of its own, such as one that standardises its weights.
         is_transposed: inputs have rows and columns exchanged, and so has the kernel.
     """
 
@@ -34,6 +35,12 @@ class _GuardedConvolution(nn.Module):
             return super().forward(input)
         with torch.autocast("cpu", enabled=False):
             return super().forward(input.float())
+
+    def is_plain(self) -> bool:
+        """Return True for the computation of PyTorch's `Conv2d`, also with parametrized weights."""
+        ways = getattr(super(), "forward", None), getattr(self, "_conv_forward", None)
+        plain = nn.Conv2d.forward, nn.Conv2d._conv_forward
+        return [getattr(way, "__func__", None) for way in ways] == list(plain)
 
 
 @cache
@@ -55,7 +62,7 @@ def guard_narrow_convolutions(model: nn.Module, *, fast: bool = False) -> None:
         fast: also change what differs in the last bits alone. ECGs that are images lie with time
             along rows, since libraries compute many neighbouring columns at once. What a kernel
             reads of padding beside inputs of one row or column is left out. Kernels of one place
-            are products of matrices.
+            are products of matrices. Subclasses with a computation of their own stay as they are.
     """
     for module in model.modules():
         if isinstance(module, nn.Conv1d | nn.Conv2d) and not isinstance(
@@ -63,13 +70,15 @@ def guard_narrow_convolutions(model: nn.Module, *, fast: bool = False) -> None:
         ):
             module.__class__ = _guarded(type(module))
         if isinstance(module, _GuardedConvolution):
-            module.is_fast = fast
+            module.is_fast = fast and module.is_plain()
     for module in model.modules():
         if isinstance(module, RasterEncoder):
-            module.is_transposed = fast
-            for layer in module.network.modules():
-                if isinstance(layer, _GuardedConvolution):
-                    layer.is_transposed = fast
+            layers = [
+                one for one in module.network.modules() if isinstance(one, _GuardedConvolution)
+            ]
+            module.is_transposed = all(layer.is_fast for layer in layers)
+            for layer in layers:
+                layer.is_transposed = module.is_transposed
 
 
 def _convolve_fast(convolution: nn.Conv2d, input: Tensor, *, is_transposed: bool) -> Tensor | None:

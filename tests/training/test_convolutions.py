@@ -40,6 +40,21 @@ class _OwnConvolution(nn.Conv1d):
     """A subclass, as other packages have them."""
 
 
+class _Standardized(nn.Conv2d):
+    """A subclass with weights of mean 0, as those of BiT and NFNet."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        weight = self.weight - self.weight.mean(dim=(1, 2, 3), keepdim=True)
+        return self._conv_forward(input, weight, self.bias)
+
+
+class _Doubled(nn.Conv2d):
+    """A subclass that changes what `forward` calls."""
+
+    def _conv_forward(self, input, weight, bias):
+        return super()._conv_forward(input, 2 * weight, bias)
+
+
 def test_adapted_convolutions_and_subclasses_are_guarded_once(generator: torch.Generator) -> None:
     model = nn.Sequential(nn.Conv1d(4, 8, 7, stride=2, padding=3), _OwnConvolution(8, 8, 7, 2, 3))
     parametrize.register_parametrization(model[0], "weight", nn.Identity())
@@ -177,3 +192,35 @@ def test_a_transposed_convolution_over_few_columns_is_computed_in_float32(
     assert found.dtype == (torch.float32 if exact else torch.bfloat16)
     tolerance = 1e-5 if exact else 0.05
     torch.testing.assert_close(found.float(), expected, rtol=0.02, atol=tolerance)
+
+
+@pytest.mark.parametrize("kernel", [1, 3])
+@pytest.mark.parametrize("kind", [_Standardized, _Doubled])
+def test_a_subclass_keeps_a_computation_of_its_own(
+    kind: type[nn.Conv2d], kernel: int, generator: torch.Generator
+) -> None:
+    plain = kind(4, 8, kernel, padding=kernel // 2)
+    fast = copy.deepcopy(plain).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    guard_narrow_convolutions(fast, fast=True)
+    for size in ((6, 5), (6, 1)):
+        x = torch.randn(3, 4, *size, generator=generator).to(memory_format=torch.channels_last)
+        torch.testing.assert_close(fast(x), plain(x))
+
+
+def test_an_ecg_network_with_other_convolutions_is_not_transposed(
+    generator: torch.Generator,
+) -> None:
+    plain = ResNet18Raster((12, 400), 16).double().eval()
+    plain.network.conv1 = _Standardized(1, 64, 7, stride=2, padding=3, bias=False).double()
+    fast = copy.deepcopy(plain)
+    guard_narrow_convolutions(fast, fast=True)
+    signal = torch.randn(2, 12, 400, generator=generator, dtype=torch.float64)
+    assert not fast.is_transposed
+    torch.testing.assert_close(fast(signal), plain(signal))
+
+
+def test_parametrized_convolutions_are_fast_too() -> None:
+    layer = nn.Conv2d(4, 8, 1)
+    parametrize.register_parametrization(layer, "weight", nn.Identity())
+    guard_narrow_convolutions(layer, fast=True)
+    assert layer.is_fast
