@@ -178,28 +178,21 @@ def _risks(
 ) -> dict[_Key, Float[np.ndarray, " sample"]]:
     """Return the risk of each examined sample by the probe of each group.
 
-    All probes learn from as many train samples. Tuning samples only choose among fits, so that all
-    of a group are used.
+    All probes learn from as many train samples, drawn by class, so that none is left without one.
+    Tuning samples only choose among fits, so that all of a group are used.
 
     Args:
         inputs: the task, the model and the examined samples.
         known: the train and the tuning samples with a known outcome.
         groups: True for the rows of the cohort that a group's probe learns from.
-
-    Raises:
-        CannotScore: the train samples of a group lack a class.
     """
     seed, about = inputs.request.task.seed, inputs.question.probe
     train, tuning = known
     places = {one: np.flatnonzero(rows[train.rows]) for one, rows in groups.items()}
     count = min(map(len, places.values()))
-    learned = {one: train.take(_some(at, count, seed=seed)) for one, at in places.items()}
-    if lacking := [str(one) for one, of in learned.items() if len(np.unique(of.label)) < 2]:
-        raise CannotScore(
-            f"no probe can be fitted to the group {', '.join(lacking)}: its train samples lack "
-            "a class.",
-            code="CS-S008",
-        )
+    learned = {
+        one: train.take(_some(at, count, train.label, seed=seed)) for one, at in places.items()
+    }
     return {
         one: resolve(about.name, PROBES)(**about.arguments).predict(
             ProbeInputs(
@@ -215,11 +208,26 @@ def _risks(
 
 
 def _some(
-    places: Int[np.ndarray, " sample"], count: int, *, seed: int
+    places: Int[np.ndarray, " sample"],
+    count: int,
+    label: Int[np.ndarray, " train"],
+    *,
+    seed: int,
 ) -> Int[np.ndarray, " taken"]:
-    """Draw some of the places, in their order; all of them if there are no more."""
-    drawn = np.random.default_rng(seed).choice(places, size=count, replace=False)
-    return np.sort(drawn)
+    """Draw some of the places with the share of each class that all have; at least one of each.
+
+    Args:
+        places: of the samples of a group with a known outcome, of both classes.
+        count: how many to draw, no more than there are.
+        label: the outcome of each train sample.
+        seed: of the draw.
+    """
+    rng = np.random.default_rng(seed)
+    classes = [places[label[places] == value] for value in (0, 1)]
+    positive = min(max(round(count * len(classes[1]) / len(places)), 1), count - 1)
+    numbers = count - positive, positive
+    drawn = [rng.choice(of, size=n, replace=False) for of, n in zip(classes, numbers, strict=True)]
+    return np.sort(np.concatenate(drawn))
 
 
 def _measures(

@@ -38,6 +38,7 @@ def at_sites(
     *,
     reversed_at: str = "",
     site: np.ndarray = SITE,
+    outcome: np.ndarray = OUTCOME,
     probe: Mapping[str, Any] = PROBE,
 ) -> DiagnosticInputs:
     """Samples of two sites whose first number follows the outcome; at one it may be reversed."""
@@ -45,7 +46,7 @@ def at_sites(
 
     def drawn() -> np.ndarray:
         z = 0.5 * rng.normal(size=(SAMPLES, 2, 3)) + np.eye(3)[2]
-        z[:, :, 0] += (sign * (OUTCOME - 0.5))[:, None]
+        z[:, :, 0] += (sign * (outcome - 0.5))[:, None]
         return z / np.linalg.norm(z, axis=2, keepdims=True)
 
     table = {
@@ -55,7 +56,7 @@ def at_sites(
         "metrics": ["auroc_lost"],
         "primary": "auroc_lost",
     }
-    made = examined(drawn(), train=drawn(), outcome=OUTCOME, table=table)
+    made = examined(drawn(), train=drawn(), outcome=outcome, table=table)
     made.store.samples["group_site"] = np.tile(site, 3)
     return made
 
@@ -125,6 +126,23 @@ def test_all_probes_learn_from_as_many_train_samples(rng: np.random.Generator) -
     values(GroupShift(group="site", splits=1), at_sites(rng, site=site, probe=RECORDING))
     counts = [(len(one.train.rows), len(one.tuning.rows)) for one, _ in Recording.learned]
     assert counts == [(160, 240), (160, 160), *[(80, 120)] * 2, *[(80, 80)] * 2]
+
+
+@pytest.mark.parametrize("positive", [3, 6])
+def test_a_rare_outcome_in_unequal_groups_leaves_no_probe_without_a_class(
+    positive: int, rng: np.random.Generator
+) -> None:
+    """One site of 60 samples beside one of 340; 5 or 10 % of each have the outcome."""
+    site = np.where(np.arange(SAMPLES) < 60, "y", "x").astype(object)
+    outcome = np.zeros(SAMPLES, dtype=int)
+    outcome[:positive] = outcome[60 : 60 + positive * 340 // 60] = 1
+    Recording.learned.clear()
+    values(GroupShift(group="site"), at_sites(rng, site=site, outcome=outcome, probe=RECORDING))
+    assert len(Recording.learned) == 2 + 20 * 2 * 2
+    large, small, *halves = [one.train.label for one, _ in Recording.learned]
+    assert (len(large), large.sum()) == (len(small), small.sum()) == (60, positive)
+    assert {len(label) for label in halves} == {30}
+    assert all(0 < label.sum() < 30 for label in halves)
 
 
 def test_few_tuning_samples_of_a_group_cut_no_other_and_both_classes_are_needed(
