@@ -4,6 +4,7 @@ Results with the same fingerprints as before are not computed again.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -142,9 +143,10 @@ def set_missing_query(objective: Objective, rule: str | None, run: Run) -> None:
 def trained_predictor(
     run: Run, task: Pretraining, learner: Learner, store: CohortStore, *, seed: int
 ) -> EmbeddingPredictor:
-    """Embed the store by a run's encoders; the bank of train embeddings is kept with the run.
+    """Embed the store by a run's encoders; a bank of train embeddings is kept with the run.
 
-    Replacements are fitted to what the run's own training had, and the bank is drawn from it.
+    Replacements are fitted to what the run's own training had, and the bank is drawn from it. There
+    is none where a vector takes the place of a missing modality.
     """
     objective = learner.objective
     readable = with_features(store, learner.model)
@@ -155,27 +157,26 @@ def trained_predictor(
             f"{run.name}: its encoders depend on which modalities a sample has; all samples are "
             f"encoded once more for each set that a task leaves, at most {most} times"
         )
-    training = cache(
-        partial(training_embeddings, task, learner.model, embeddings, store, seed=seed)
-    )
-    bank = None
-    if objective.missing_query not in (None, "drop"):
-        bank = read_bank(run.path, seed=seed)
-        if bank is None:
-            bank = draw_bank(training(), size=objective.bank_size, seed=seed)
-            with lock_folder(run.path):
-                write_bank(bank, run.path)
     encoders = Encoders(learner, store, run=run)
     if learner.model.panel is not None:
         fitted = cache(
             partial(fit_imputed_values, task, learner.model, embeddings, store, seed=seed)
         )
-        return ImputedPredictor(
-            embeddings, objective, store, encoders=encoders, training=training, fitted=fitted
-        )
-    return EmbeddingPredictor(
-        embeddings, objective, store, encoders=encoders, bank=bank, training=training
+        return ImputedPredictor(embeddings, objective, store, encoders=encoders, fitted=fitted)
+    training = cache(
+        partial(training_embeddings, task, learner.model, embeddings, store, seed=seed)
     )
+    predictor = EmbeddingPredictor(
+        embeddings, objective, store, encoders=encoders, training=training
+    )
+    if predictor.missing_query in (None, "drop"):
+        return predictor
+    bank = read_bank(run.path, seed=seed)
+    if bank is None:
+        bank = draw_bank(training(), size=objective.bank_size, seed=seed)
+        with lock_folder(run.path):
+            write_bank(bank, run.path)
+    return replace(predictor, bank=bank)
 
 
 def _missing_query(learner: Learner, task: EvaluationTask) -> str | None:

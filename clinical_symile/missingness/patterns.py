@@ -293,9 +293,9 @@ def _unknown_pattern(name: str) -> str:
     forms = {form.split("-")[0].split("@")[0]: form for form in reversed(PATTERN_FORMS)}
     close = get_close_matches(word, forms, n=1)
     meant = _similar_pattern(name) or (forms[close[0]] if close else "")
-    hint = f"did you mean '{meant}'? " if meant else ""
+    expected = f"did you mean '{meant}'? Expected" if meant else "expected"
     return (
-        f"unknown missingness pattern '{name}'; {hint}Expected one of {', '.join(PATTERN_FORMS)}, "
+        f"unknown missingness pattern '{name}'; {expected} one of {', '.join(PATTERN_FORMS)}, "
         "with several modalities as in only-cxr-labs, rates as in mcar-30 or mcar-ecg-50-labs-20, "
         "whole percents from 1 to 99 (of noise to 999), seconds above 0, and decibels of at most "
         "two digits and one decimal. Correct the name."

@@ -272,9 +272,9 @@ def test_rates_and_correlations_that_cannot_be_reached_are_refused_with_the_rang
         ("only", "only-<modality>"),
         ("only-", "only-<modality>"),
         ("only-ecg-ecg", "only-<modality>"),
-        ("complete-ecg", "Expected one of observed, complete"),
+        ("complete-ecg", "xpected one of observed, complete"),
         ("", "unknown missingness pattern ''"),
-        ("xyz", "Expected one of observed, complete"),
+        ("xyz", "xpected one of observed, complete"),
     ],
 )
 def test_an_unknown_pattern_is_refused(name, meant):

@@ -305,11 +305,15 @@ class EmbeddingPredictor:
             )
         kept = self._kept_without_parts
         if (pattern.name, seed) not in kept:
-            bytes_each = self.embeddings.z.nbytes
-            while kept and (len(kept) + 1) * bytes_each > _KEPT_BYTES:
+            while kept and (len(kept) + 1) * self._held_bytes > _KEPT_BYTES:
                 del kept[next(iter(kept))]
             kept[pattern.name, seed] = self._encoded_without(pattern, seed=seed)
         return kept[pattern.name, seed]
+
+    @property
+    def _held_bytes(self) -> int:
+        """About how much memory the model's own embeddings take."""
+        return self.embeddings.z.nbytes
 
     @cached_property
     def _kept_without_parts(self) -> "dict[tuple[str, int], EmbeddingPredictor]":

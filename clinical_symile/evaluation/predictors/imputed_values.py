@@ -60,6 +60,14 @@ class ImputedPredictor(EmbeddingPredictor):
         """Return no replacement: each imputation has its own."""
         return (None,)
 
+    @property
+    def _held_bytes(self) -> int:
+        """About how much memory the embeddings take, with those of each imputation."""
+        assert self.encoders is not None
+        panel = self.encoders.learner.model.panel
+        assert panel is not None
+        return (1 + panel.number) * super()._held_bytes
+
     @cached_property
     def imputations(self) -> tuple[EmbeddingPredictor, ...]:
         """The model with each imputation; each holds the embeddings of all samples."""

@@ -130,3 +130,14 @@ def test_the_bank_of_a_run_holds_what_its_training_had(
     assert bank is not None
     assert len(bank.z["labs"]) == len(had)  # all of them: fewer than the bank's size
     assert sorted(bank.z["labs"].tolist()) == sorted(had)
+
+
+@pytest.mark.parametrize("way", ["learned", "imputed", "imputed_values"])
+def test_a_run_whose_missing_embeddings_are_replaced_keeps_no_bank(
+    catalog: Catalog, synthetic_store: CohortStore, tmp_path: Path, way: str
+):
+    task = mlp_task(catalog, f"missing_modality={way}", "objective.missing_query=marginalize")
+    learner = build_learner(task, synthetic_store, seed=0).eval()
+    predictor = trained_predictor(Run(tmp_path), task, learner, synthetic_store, seed=SEED)
+    assert predictor.missing_query is None
+    assert read_bank(tmp_path, seed=SEED) is None
