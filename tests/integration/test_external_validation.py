@@ -22,6 +22,7 @@ from clinical_symile.data.store import CohortStore, open_store
 from clinical_symile.errors import CannotScore, DataError
 from clinical_symile.evaluation.external_validation import open_validation
 from clinical_symile.evaluation.labels import labelled_request
+from clinical_symile.evaluation.predictors.imputed_values import ImputedPredictor
 from clinical_symile.missingness.patterns import parse_pattern
 from clinical_symile.tracking.mlflow import SyncResult
 from clinical_symile.tracking.run import Run
@@ -340,3 +341,40 @@ def test_every_command_of_the_guide_runs(
         assert ended.value.code == 0, capsys.readouterr().err
     assert Path("runs/symile-0-from-synthetic/results.jsonl").is_file()
     assert Path("work/benchmark_b/report.html").is_file()
+
+
+@pytest.mark.slow
+def test_a_trained_run_imputes_lab_values_at_home_and_elsewhere(
+    catalog: Catalog, synthetic_store: CohortStore, other: CohortStore, tmp_path: Path
+) -> None:
+    name = "pretraining/missingness/imputed_values"
+    made = train(
+        tiny(catalog, name), store=synthetic_store, run=Run(tmp_path / "imputed-0"), seed=0
+    )
+    validation = open_validation(made, other)
+    away = validation.predictor()
+    assert isinstance(away, ImputedPredictor)
+    task, pattern = (
+        read_task(catalog, "classification/deterioration"),
+        parse_pattern("labs-mcar-50"),
+    )
+    assert isinstance(task, Classification)
+    found = {}
+    for place, store, model in (
+        ("home", synthetic_store, away.source()),  # pyright: ignore[reportOptionalCall]
+        ("away", validation.store, away),
+    ):
+        request, _ = labelled_request(task, store, pattern, split="held_out")
+        hidden = model.with_parts_hidden(pattern, seed=task.seed)
+        assert isinstance(hidden, ImputedPredictor)
+        assert len(hidden.imputations) == 5
+        each = [one.predict_proba(request) for one in hidden.imputations]
+        assert all(not np.allclose(one, each[0]) for one in each[1:])
+        found[place] = hidden.predict_proba(request)
+        odds = np.mean([np.log(one / (1 - one)) for one in each], axis=0)
+        np.testing.assert_allclose(found[place], 1 / (1 + np.exp(-odds)), rtol=1e-9)
+    # Elsewhere, what fills a gap is what the training cohort's imputation makes of it.
+    home = away.source()  # pyright: ignore[reportOptionalCall]
+    assert isinstance(home, ImputedPredictor)
+    for own, there in zip(home.fitted(), away.fitted(), strict=True):
+        assert own is there
