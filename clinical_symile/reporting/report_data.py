@@ -116,7 +116,8 @@ class ReportData:
             task recall_at_1 or auroc; None if unknown.
         gallery: examples of queries; drawn only if the cohort is open and synthetic.
         versions: of the packages used.
-        elapsed_s: duration of the whole benchmark in seconds; None if unknown.
+        elapsed_s: seconds of the last call of the command; what earlier calls left is reused and
+            not counted. None if unknown.
     """
 
     results: Sequence[Result]

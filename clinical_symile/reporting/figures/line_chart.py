@@ -27,6 +27,7 @@ from clinical_symile.reporting.figures.picture import (
     series_look,
 )
 
+_SHARED = 0.6  # of the gap between two rates, which the lines of one rate share at most
 _MOST_MARKERS = 30  # of a curve whose every point has one
 
 
@@ -155,14 +156,15 @@ def bands(
     figure, axes = canvas(280)
     axes.set_autoscale_on(True)
     margins(figure, axes, left=50, bottom=40, top=28)
-    width = max((x for line in lines for x in line.x), default=1) / 60
+    rates = sorted({x for line in lines for x in line.x})
+    step = _step(rates, len(lines))
     for place, line in enumerate(lines):
         if line.family is None:
             axes.plot(line.x, line.y, color=INK, linewidth=2, linestyle=DASHES[1])
             continue
         colour, marker = series_look(line.family)
         # Intervals of several runs are shifted so that they do not hide each other.
-        x = np.asarray(line.x) + width * (place - (len(lines) - 1) / 2) / 2
+        x = np.asarray(line.x) + step * (place - (len(lines) - 1) / 2)
         axes.vlines(x, line.low, line.high, color=colour, linewidth=1.2)
         size = 6 if marker in THIN_MARKERS else 5
         axes.plot(x, line.y, color=colour, marker=marker, markersize=size, linewidth=1.6)
@@ -170,10 +172,17 @@ def bands(
         axes.axhline(reference, color=MUTED, linewidth=1.4, linestyle=DASHES[2])
     label_y_axis(axes, y_label)
     axes.set_xlabel(x_label)
-    axes.set_xticks(sorted({x for line in lines for x in line.x}))
+    axes.set_xticks(rates)
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=TICK_STEPS))
     if percent:
         label = partial(tick_label, percent=True, signed=False)
         axes.yaxis.set_major_formatter(FuncFormatter(label))
     axes.grid(color=RULE, linewidth=0.6)
     return Picture(name, title, figure, frozenset(line.family for line in lines))
+
+
+def _step(rates: Sequence[float], lines: int) -> float:
+    """Return how far apart lines are drawn at a rate: all of them nearer to it than to the next."""
+    step = max(rates, default=1) / 120
+    gaps = np.diff(rates)
+    return min(step, _SHARED * gaps.min() / max(lines - 1, 1)) if len(gaps) else step

@@ -32,27 +32,27 @@ def objective_sentences(
     tasks: TaskTables,
     trained: Sequence[Series],
 ) -> list[str]:
-    """State which method leads each task without one modality, and which runs pass sums over pairs.
+    """State which method leads each task without one modality, and which ones pass sums over pairs.
 
-    The modality is the one without which the runs are worst on the task. What is decided comes
-    before what is not.
+    Leaders that are told apart from the next come first, and those that are not come last. Of a
+    task, the modality without which the runs are worst is before the others.
     """
     found: list[tuple[bool, str]] = []
-    for name in tasks:
-        leader = _leader(name, scores, decisions, tasks, trained)
-        found += [] if leader is None else [leader]
-    for name in tasks:
+    passing: list[str] = []
+    for name, task in tasks.items():
+        for pattern, values in _without_one(name, scores, task, trained):
+            found.append(_leader(name, pattern, values, decisions, task))
+    for name, task in tasks.items():
         rows = _against_pair_sums(name, comparisons, tasks, trained)
         if rows:
-            passed = [one.label for one, row in rows if better_sign(row, task=tasks[name]) > 0]
+            passed = _methods_above(rows, task)
             who = join_words(passed) if passed else "no run"
-            sentence = (
-                f"{task_label(name, tasks[name])}, nothing missing: above the best sum over pairs "
+            passing.append(
+                f"{task_label(name, task)}, nothing missing: above the best sum over pairs "
                 f"by the interval and after Holm: {who}."
             )
-            found.append((bool(passed), sentence))
-    found.sort(key=lambda pair: not pair[0])  # stable: the order of the tasks stays
-    return [sentence for _, sentence in found]
+    told_apart = [sentence for is_decided, sentence in found if is_decided]
+    return [*told_apart, *passing, *(sentence for is_decided, sentence in found if not is_decided)]
 
 
 def draw_third_order(
@@ -113,21 +113,17 @@ THIRD_ORDER = Section(
 
 def _leader(
     name: str,
-    scores: ResultTable,
+    pattern: str,
+    values: Mapping[str, Sequence[float]],
     decisions: Sequence[Decision],
-    tasks: TaskTables,
-    trained: Sequence[Series],
-) -> tuple[bool, str] | None:
+    task: Mapping[str, Any],
+) -> tuple[bool, str]:
     """Return a sentence on the best method without one modality, over its seeds, and the next.
 
     Before it, True if they differ significantly.
     """
-    task = tasks[name]
     metric, sign = task["primary"], 1 if task["higher_is_better"] else -1
-    pattern, values = _worst_without(name, scores, task, trained)
     ranked = sorted(values, key=lambda method: -sign * mean(values[method]))
-    if not ranked:
-        return None
     seeds = max(map(len, values.values()))
     over = f", means of {seeds} seeds" if seeds > 1 else ""
     shown = [f"{method} ({format_value(mean(values[method]), metric)})" for method in ranked[:2]]
@@ -153,12 +149,12 @@ def _leader(
     return True, f"{words}; {found.better} is better {found.words}."
 
 
-def _worst_without(
+def _without_one(
     name: str, scores: ResultTable, task: Mapping[str, Any], trained: Sequence[Series]
-) -> tuple[str, dict[str, list[float]]]:
-    """Return the pattern without one modality whose mean over runs is worst, and its values.
+) -> list[tuple[str, dict[str, list[float]]]]:
+    """Return each pattern without one modality, the worst first, and the values of its methods.
 
-    The values are those of each method's seeds. Both are empty without such a pattern.
+    The values of a method are those of its seeds; a pattern is as bad as the mean over all runs.
     """
     found: dict[str, dict[str, list[float]]] = {}
     for pattern in scores.patterns(name):
@@ -170,8 +166,20 @@ def _worst_without(
     def quality(pattern: str) -> float:
         return sign * mean(value for seeds in found[pattern].values() for value in seeds)
 
-    worst = min(found, key=quality, default="")
-    return worst, found.get(worst, {})
+    return [(pattern, found[pattern]) for pattern in sorted(found, key=quality)]
+
+
+def _methods_above(rows: Sequence[tuple[Series, Comparison]], task: Mapping[str, Any]) -> list[str]:
+    """Return the methods with runs above the ceiling, and of several seeds, how many are."""
+    above: dict[str, list[bool]] = {}
+    for one, row in rows:
+        above.setdefault(one.method, []).append(better_sign(row, task=task) > 0)
+    labels = {one.method: one.label for one, _ in rows}
+    return [
+        f"{method} ({sum(runs)} of {len(runs)} seeds)" if len(runs) > 1 else labels[method]
+        for method, runs in above.items()
+        if any(runs)
+    ]
 
 
 def _against_pair_sums(

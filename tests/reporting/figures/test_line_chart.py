@@ -1,7 +1,10 @@
 import re
 from itertools import pairwise
 
-from clinical_symile.reporting.figures.line_chart import Line, curves
+import numpy as np
+import pytest
+
+from clinical_symile.reporting.figures.line_chart import Band, Line, bands, curves
 from clinical_symile.reporting.figures.picture import MARKERS, PALETTE
 from tests.helpers.figures import svg_of
 
@@ -35,3 +38,14 @@ def test_a_colour_that_comes_again_has_another_marker_on_long_curves_too():
 
     assert drawn(1) == (PALETTE[1], MARKERS[1], False)
     assert drawn(9) == (PALETTE[1], MARKERS[2], True)
+
+
+@pytest.mark.parametrize("runs", [1, 2, 42])
+def test_a_value_is_drawn_nearer_to_its_own_rate_than_to_the_next(runs: int):
+    rates = [0.0, 10.0, 30.0, 50.0]
+    lines = [Band(run, rates, [0.5] * 4, [0.4] * 4, [0.6] * 4) for run in range(runs)]
+    picture = bands(lines, name="a", title="t", x_label="rate", y_label="recall")
+    drawn = np.array([line.get_xdata() for line in picture.figure.axes[0].lines], dtype=float)
+    moved = drawn - np.array(rates)
+    assert np.abs(moved).max() < 5
+    assert len(np.unique(moved[:, 0])) == runs  # no two are drawn over each other

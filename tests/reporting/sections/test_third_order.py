@@ -56,7 +56,7 @@ def test_the_first_is_the_method_with_the_highest_mean_over_its_seeds_without_th
     assert "before Symile (50\N{NO-BREAK SPACE}%)" in sentence
 
 
-def test_the_leader_is_named_without_the_modality_whose_loss_costs_most() -> None:
+def test_a_leader_is_named_without_each_modality_and_first_where_the_loss_costs_most() -> None:
     data = made_data()
     known = {"without-ecg": 0.5, "without-labs": 0.2}
     changed = list(data.results)
@@ -68,8 +68,11 @@ def test_the_leader_is_named_without_the_modality_whose_loss_costs_most() -> Non
             ]
     data = replace(data, results=changed, comparisons=())
     sentences = _content(OBJECTIVE_FINDINGS, data).values["sentences"]
-    assert any("without labs: " in one for one in sentences)
-    assert not any("without ECG: " in one for one in sentences)
+    (labs,), (ecg,) = (
+        [place for place, one in enumerate(sentences) if f"without {name}: " in one]
+        for name in ("labs", "ECG")
+    )
+    assert labs < ecg
 
 
 def test_only_runs_clearly_above_the_sums_over_pairs_pass() -> None:
@@ -85,6 +88,22 @@ def test_only_runs_clearly_above_the_sums_over_pairs_pass() -> None:
     assert {"best sum over pairs", "oracle", "chance"} <= rows.keys()
     sentences = _content(OBJECTIVE_FINDINGS, data).values["sentences"]
     assert any(one.endswith(f"after Holm: {labels['symile-0']}.") for one in sentences)
+
+
+def test_of_several_seeds_the_sentence_counts_those_above_the_sums_over_pairs() -> None:
+    differences = [
+        made_comparison(run, "pair-sums", "complete", value, p_holm)
+        for run, value, p_holm in (
+            ("symile-0", 0.3, 0.001),
+            ("symile-1", 0.02, 0.4),
+            ("clip-0", 0.02, 0.4),
+            ("clip-1", -0.2, 0.001),
+        )
+    ]
+    description = {"pair-sums": "the best sum over pairs"}
+    data = replace(made_data(seeds=(0, 1)), comparisons=differences, baselines=description)
+    sentences = _content(OBJECTIVE_FINDINGS, data).values["sentences"]
+    assert any(one.endswith("after Holm: Symile (1 of 2 seeds).") for one in sentences)
 
 
 def test_a_run_below_the_sums_over_pairs_does_not_pass() -> None:
