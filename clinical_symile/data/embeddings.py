@@ -71,7 +71,8 @@ class Embeddings:
             nothing of a vector, and a loss may retrieve it as it may retrieve a substitute.
         spread: True if each embedding is a Gaussian: a vector holds its mean, followed by as many
             log variances. Whatever keeps or moves a mean does the same with its variance.
-        summary: what a method keeps of each modality's tokens, for `fill`; None if it reads none.
+        summary: what is kept of each modality's tokens, for `fill` or a fusion; None if neither
+            reads tokens.
         sets: the vectors for other sets of modalities, of a method that encodes by set; otherwise
             None. Then `restricted_to` takes the place of `with_visible`.
     """

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from clinical_symile.models.adapters.base import encode_with
 from clinical_symile.models.missing_modality.base import TokenHandler
-from clinical_symile.models.tokens import token_encoder
+from clinical_symile.models.tokens import existing_tokens, token_encoder
 
 
 class SummarizingEncoder(nn.Module):
@@ -41,7 +41,8 @@ class _OutputAndSummary(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         encoder = token_encoder(self.encoder, name=self.name)
         tokens = encoder.tokens(inputs)
-        summary = self.handler.summarize(tokens, column=self.column)
+        read, exists = existing_tokens(encoder, tokens)
+        summary = self.handler.summarize(read, column=self.column, exists=exists)
         output = encoder.from_tokens(tokens)
         return torch.cat([output, summary.to(output.dtype)], dim=1)
 

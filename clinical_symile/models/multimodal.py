@@ -17,6 +17,7 @@ from clinical_symile.models._build_encoder import build_encoder, chunking_proble
 from clinical_symile.models._norms import NORMS, FirstNumbersNorm, GaussianNorm
 from clinical_symile.models._summaries import SummarizingEncoder, split_summary
 from clinical_symile.models.gradient_cache import encode_in_chunks
+from clinical_symile.models.kept_tokens import keep_tokens
 from clinical_symile.models.missing_modality.base import (
     Fill,
     FillingHandler,
@@ -27,6 +28,7 @@ from clinical_symile.models.missing_modality.base import (
     missing_modality_method,
 )
 from clinical_symile.objectives.slots import FewSamplesError
+from clinical_symile.objectives.token_attention import TokenQueries
 
 
 class MultimodalEncoder(nn.Module):
@@ -43,6 +45,8 @@ class MultimodalEncoder(nn.Module):
             is normalized and the second is log variances.
         encode_at_a_time: the number of samples whose activations are held in training; None for
             the whole batch.
+        token_queries: those whose attention to the tokens of each modality is kept for the
+            objective's fusion; None if it reads no tokens.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class MultimodalEncoder(nn.Module):
         missing_modality: str,
         spread: bool = False,
         encode_at_a_time: int | None = None,
+        token_queries: TokenQueries | None = None,
     ):
         super().__init__()
         self.spread = spread
@@ -68,6 +73,8 @@ class MultimodalEncoder(nn.Module):
         )
         self.dim = dim
         method = missing_modality_method(missing_modality)
+        if token_queries is not None:
+            method = keep_tokens(method, token_queries)
         self.missing_modality, self.fit = self.connect(method), method.fit
         self.panel = method.panel
         self.train(self.training)
@@ -252,7 +259,12 @@ class MultimodalEncoder(nn.Module):
 
 
 def build_model(
-    task: Pretraining, store: InputSource, *, seed: int, spread: bool = False
+    task: Pretraining,
+    store: InputSource,
+    *,
+    seed: int,
+    spread: bool = False,
+    token_queries: TokenQueries | None = None,
 ) -> MultimodalEncoder:
     """Build a model with new weights.
 
@@ -261,6 +273,7 @@ def build_model(
         store: has the shapes of the inputs.
         seed: seed of the weights; the global random state is left unchanged.
         spread: encoders give a mean and a log variance; see `MultimodalEncoder`.
+        token_queries: of the objective's fusion; see `MultimodalEncoder`.
 
     Raises:
         DefinitionError: an encoder does not accept the arguments of the task, shall run in chunks
@@ -295,15 +308,18 @@ def build_model(
                 missing_modality=task.missing_modality,
                 spread=spread,
                 encode_at_a_time=task.encode_at_a_time,
+                token_queries=token_queries,
             )
         except ValueError as error:
             where = f"task '{task.name}': missing_modality '{task.missing_modality}'"
+            if token_queries is not None:
+                where += " with a fusion that reads tokens"
             raise DefinitionError(f"{where}: {error}", code="CS-F020") from error
         if isinstance(model.missing_modality, SetEncodingHandler | TokenHandler) and task.compile:
             raise DefinitionError(
                 f"task '{task.name}': compile is true, but missing_modality "
-                f"'{task.missing_modality}' changes or reads encoders' layers, which a compiled "
-                "encoder does not see. Leave compile out.",
+                f"'{task.missing_modality}' or the fusion changes or reads encoders' layers, which "
+                "a compiled encoder does not see. Leave compile out.",
                 code="CS-F020",
             )
         return model

@@ -2,7 +2,8 @@
 
 from typing import Protocol, runtime_checkable
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from clinical_symile.models.adapters.base import AdaptedEncoder
@@ -10,7 +11,7 @@ from clinical_symile.models.adapters.base import AdaptedEncoder
 
 @runtime_checkable
 class TokenEncoder(Protocol):
-    """Protocol of an encoder that gives tokens.
+    """Protocol of an encoder that gives tokens; of those of a set, see `TokenSetEncoder`.
 
     Attributes:
         token_shape: the number of tokens of a sample, and their width.
@@ -32,6 +33,30 @@ class TokenEncoder(Protocol):
         ...
 
 
+@runtime_checkable
+class TokenSetEncoder(Protocol):
+    """Protocol of an encoder whose tokens exist in some samples only, such as measured analytes."""
+
+    def exists(self, tokens: Float[Tensor, "sample token width"]) -> Bool[Tensor, "sample token"]:
+        """Return True for the tokens that exist; each sample has one at least."""
+        ...
+
+
+def existing_tokens(
+    encoder: TokenEncoder, tokens: Float[Tensor, "sample token width"]
+) -> tuple[Float[Tensor, "sample token width"], Bool[Tensor, "sample token"] | None]:
+    """Return tokens that are zero where they do not exist, and which exist; None if all do.
+
+    Args:
+        encoder: has made the tokens.
+        tokens: may hold any value where they do not exist.
+    """
+    if not isinstance(encoder, TokenSetEncoder):
+        return tokens, None
+    exists = encoder.exists(tokens)
+    return torch.where(exists[:, :, None], tokens, torch.zeros_like(tokens)), exists
+
+
 def token_encoder(encoder: nn.Module, *, name: str) -> TokenEncoder:
     """Return the encoder that gives tokens; of an adapted one, the encoder within.
 
@@ -47,6 +72,6 @@ def token_encoder(encoder: nn.Module, *, name: str) -> TokenEncoder:
         return inner
     raise ValueError(
         f"encoders.{name} is a {type(encoder).__name__}, which gives no tokens; expected an "
-        "encoder that does, such as small_cnn, resnet18, resnet1d or mlp, and without frozen = "
-        "true. Choose one, or another missing_modality."
+        "encoder that does, such as small_cnn, resnet18, resnet1d, mlp or sets, and without "
+        "frozen = true. Choose one, or another missing_modality or fusion."
     )

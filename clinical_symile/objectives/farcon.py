@@ -134,7 +134,7 @@ class FarconVae(LabelPredictor):
         # Sorted, since several processes gather a batch in another order than one has it.
         places = available.any(dim=1).nonzero()[:, 0]
         places = places[inputs.embeddings.rows[places].argsort(stable=True)]
-        vectors, has = self.input_scale * z[places], available[places]
+        vectors, has = self.fusion_inputs(z, inputs.embeddings, places), available[places]
         labels, attribute = labels[places], attribute[places]
         fused = self.fusion(vectors, has)
         fair, sensitive = self.gaussians(fused)

@@ -13,6 +13,7 @@ from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.fusion.base import ModalityFusion
 from clinical_symile.objectives.inputs import ObjectiveInput
 from clinical_symile.objectives.slots import FewSamplesError, prepare_slots
+from clinical_symile.objectives.token_attention import TokenQueries
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import FUSIONS
 
@@ -70,6 +71,43 @@ class LabelPredictor(Objective):
         assert isinstance(made, ModalityFusion)
         self.fusion = made
 
+    @property
+    def token_queries(self) -> TokenQueries | None:
+        """The queries whose attention to tokens the fusion reads; None if it reads vectors alone.
+
+        It is known once `connect` was called.
+        """
+        return self.fusion.token_queries
+
+    def fusion_inputs(
+        self,
+        z: Float[Tensor, "sample modality dim"],
+        embeddings: Embeddings,
+        taken: Tensor | None = None,
+    ) -> Float[Tensor, "taken modality number"]:
+        """Return what the fusion reads: scaled vectors, and summaries of tokens if it reads any.
+
+        Args:
+            z: the vectors of the samples of `embeddings`, with what replaces missing ones.
+            embeddings: have the summaries.
+            taken: the samples that are fused, as an index or a mask; None for all.
+
+        Raises:
+            ValueError: the fusion reads tokens, and the embeddings have none or replacements.
+        """
+        vectors = self.input_scale * (z if taken is None else z[taken])
+        if self.token_queries is None:
+            return vectors
+        summary, available = embeddings.summary, embeddings.available
+        if summary is None or embeddings.replaces_missing:
+            raise ValueError(
+                "the fusion reads tokens of encoders, and these embeddings have "
+                f"{'none' if summary is None else 'replacements without tokens'}; expected those "
+                "of a model that was built with this objective. Embed the samples with it."
+            )
+        kept = torch.where(available[:, :, None], summary, torch.zeros_like(summary))
+        return torch.cat([vectors, (kept if taken is None else kept[taken]).to(vectors)], dim=2)
+
     def fused_vectors(self, embeddings: Embeddings) -> Float[Tensor, "sample dim"]:
         """Fuse the embeddings of samples, with what replaces missing ones.
 
@@ -80,7 +118,8 @@ class LabelPredictor(Objective):
             ValueError: a sample has no modality.
         """
         z, available = prepare_slots(*embeddings.with_substitutes())
-        return self.fusion(self.input_scale * z.to(self.head.weight.dtype), available)
+        inputs = self.fusion_inputs(z.to(self.head.weight.dtype), embeddings)
+        return self.fusion(inputs, available)
 
     def log_odds(self, embeddings: Embeddings) -> Float[Tensor, "sample label"]:
         """Predict the log odds of each label by the fused heads.

@@ -139,7 +139,7 @@ class Supervised(LabelPredictor):
         """Add the log losses of all heads; see the class."""
         labels = known_labels(inputs).to(z.dtype)
         is_known, taught = teaching_samples(labels, available)
-        vectors, has = self.input_scale * z[taught], available[taught]
+        vectors, has = self.fusion_inputs(z, inputs.embeddings, taught), available[taught]
         fused = self.head(self.fusion(vectors, has))
         terms = {"fused": self._log_loss(fused, labels[taught], inputs)}
         for name, value in self.fusion.extra_losses(vectors, has).items():
@@ -210,7 +210,7 @@ class Supervised(LabelPredictor):
 
     def _effects(
         self,
-        vectors: Float[Tensor, "sample modality dim"],
+        vectors: Float[Tensor, "sample modality number"],
         available: Bool[Tensor, "sample modality"],
         recorded: Bool[Tensor, "sample modality"],
         rows: Int[Tensor, " sample"],

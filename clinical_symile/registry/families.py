@@ -156,6 +156,7 @@ FUSIONS = Family(
         "lstm": "clinical_symile.objectives.fusion.lstm:LstmFusion",
         "mean": "clinical_symile.objectives.fusion.mean:MeanFusion",
         "mixture": "clinical_symile.objectives.fusion.mixture:MixtureFusion",
+        "sets": "clinical_symile.objectives.fusion.sets:TokenSetFusion",
         "shared_specific": "clinical_symile.objectives.fusion.shared_specific:SharedSpecificFusion",
         "transformer": "clinical_symile.objectives.fusion.transformer:TransformerFusion",
     },

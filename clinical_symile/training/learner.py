@@ -28,6 +28,7 @@ from clinical_symile.models.multimodal import MultimodalEncoder, build_model
 from clinical_symile.objectives.base import Objective
 from clinical_symile.objectives.distributed import Group, gather_embeddings
 from clinical_symile.objectives.inputs import ObjectiveInput
+from clinical_symile.objectives.label_predictor import LabelPredictor
 from clinical_symile.objectives.loss import Loss
 from clinical_symile.objectives.replacements import TargetedObjective
 from clinical_symile.objectives.views import View
@@ -193,19 +194,20 @@ def build_learner(task: Pretraining, store: InputSource, *, seed: int) -> Learne
         make = partial(objective, **task.objective.arguments)
         made = method.wrap_objective(make, len(task.modalities))
         made.label_names = task.side.labels if task.side is not None else ()
-        model = build_model(task, store, seed=seed, spread=made.spread)
-        if model.fill is not None and made.retrieves and not isinstance(made, TargetedObjective):
-            raise ValueError(
-                f"missing_modality '{task.missing_modality}' makes replacements for each target, "
-                "and this loss has no part of one target; expected symile, gated_symile, clip or "
-                'outcome. Choose one of these, or missing_modality = "learned".'
-            )
         made.connect(
             modalities=tuple(task.modalities),
             dim=task.dim,
             norm=task.norm,
             generator=torch.Generator().manual_seed(seed),
         )
+        queries = made.token_queries if isinstance(made, LabelPredictor) else None
+        model = build_model(task, store, seed=seed, spread=made.spread, token_queries=queries)
+        if model.fill is not None and made.retrieves and not isinstance(made, TargetedObjective):
+            raise ValueError(
+                f"missing_modality '{task.missing_modality}' makes replacements for each target, "
+                "and this loss has no part of one target; expected symile, gated_symile, clip or "
+                'outcome. Choose one of these, or missing_modality = "learned".'
+            )
         if model.encodes_by_set:
             made.requires_grad_(False)
         found = {name: store.unmeasured(name) for name in task.modalities}

@@ -12,7 +12,7 @@ from clinical_symile.registry.families import OBJECTIVES
 from clinical_symile.tracking._mlflow_payload import run_tags
 from clinical_symile.tracking._mlflow_results import task_tags
 from clinical_symile.tracking.run import Run
-from tests.helpers.synthetic import TINY, tiny
+from tests.helpers.synthetic import tiny, tiny_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "tasks" / "pretraining" / "objectives"
@@ -41,7 +41,7 @@ def test_each_task_trains_and_is_evaluated(
         synthetic_store,
         out=tmp_path / "runs",
         seed=0,
-        overrides=[*TINY, "epochs=1"],
+        overrides=[*tiny_settings(f"pretraining/objectives/{name}"), "epochs=1"],
         progress=False,
     )
     results = evaluate(

@@ -37,6 +37,8 @@ WAYS = {
     "proxies": True,
     "translated": False,
 }
+# A fusion that reads tokens, with labs as a set.
+TOKENS = ("sets", 'objective.fusion={name="sets"}', 'encoders.labs={name="sets", width=8, heads=2}')
 SMALL = [part for override in (*TINY, "epochs=1") for part in ("--set", override)]
 TASKS = ("retrieval/cxr_given_ecg_labs", "classification/deterioration")
 
@@ -105,7 +107,7 @@ def test_a_way_is_trained_and_evaluated_under_every_subset(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "way", ["adapted", "adapted_lora", "disentangled", "projected", "proxies", "translated"]
+    "way", ["adapted", "adapted_lora", "disentangled", "projected", "proxies", "sets", "translated"]
 )
 def test_two_processes_learn_what_one_does(
     way: str, catalog: Catalog, synthetic_store: CohortStore, tmp_path: Path
@@ -116,11 +118,12 @@ def test_two_processes_learn_what_one_does(
         run = Run(tmp_path / name)
         return train(task, store=synthetic_store, run=run, seed=0, accelerator="cpu")
 
-    overrides = ["precision=64-true", f"missing_modality={way}", "missingness=mcar-30"]
-    if WAYS[way]:
+    named, overrides = _definition(way)
+    overrides += ["precision=64-true", "missingness=mcar-30"]
+    if WAYS.get(way):
         first = learn(mlp_task(catalog, "precision=64-true", "epochs=1"), "first")
         overrides.append(f"start={first.path}")
-    task = mlp_task(catalog, *overrides, "epochs=2")
+    task = mlp_task(catalog, *overrides, "epochs=2", task=named)
     rows = len(build_training_view(task, synthetic_store, seed=0, min_modalities=2).rows)
     task = task.model_copy(update={"batch_size": rows - 1 + rows % 2})
     script, folder = tmp_path / "two.py", tmp_path / "two"
@@ -142,6 +145,13 @@ def test_two_processes_learn_what_one_does(
         torch.testing.assert_close(together[key], value, rtol=1e-5, atol=1e-7)
 
 
+def _definition(way: str) -> tuple[str, list[str]]:
+    """The task and the overrides of a way, or of the fusion that reads tokens."""
+    if way == TOKENS[0]:
+        return "pretraining/objectives/outcome", list(TOKENS[1:])
+    return "pretraining/symile", [f"missing_modality={way}"]
+
+
 class _StoppedError(Exception):
     """The training was stopped."""
 
@@ -152,7 +162,7 @@ def _stop(run: Run) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [*WAYS, "sets"])
 def test_a_stopped_training_ends_with_the_weights_of_a_whole_one(
     way: str, catalog: Catalog, synthetic_store: CohortStore, tmp_path: Path
 ):
@@ -162,10 +172,11 @@ def test_a_stopped_training_ends_with_the_weights_of_a_whole_one(
             task, store=synthetic_store, run=run, seed=0, accelerator="cpu", on_epoch=on_epoch
         )
 
-    overrides = [f"missing_modality={way}", "missingness=mcar-30", "epochs=2"]
-    if WAYS[way]:
+    named, overrides = _definition(way)
+    overrides += ["missingness=mcar-30", "epochs=2"]
+    if WAYS.get(way):
         overrides.append(f"start={learn(mlp_task(catalog, 'epochs=1'), 'first').path}")
-    task = mlp_task(catalog, *overrides)
+    task = mlp_task(catalog, *overrides, task=named)
     whole = load_weights(learn(task, "whole"))
     with pytest.raises(_StoppedError):
         learn(task, "stopped", _stop)

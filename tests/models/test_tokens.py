@@ -9,8 +9,9 @@ from torch import nn
 from clinical_symile.models.adapters.base import AdaptedEncoder, FrozenEncoder
 from clinical_symile.models.adapters.ssf import Ssf
 from clinical_symile.models.encoders.image import SmallCnn
+from clinical_symile.models.encoders.sets import AnalyteSet
 from clinical_symile.models.encoders.tabular import Mlp
-from clinical_symile.models.tokens import TokenEncoder, token_encoder
+from clinical_symile.models.tokens import TokenEncoder, existing_tokens, token_encoder
 from clinical_symile.registry.base import resolve
 from clinical_symile.registry.families import ENCODERS
 
@@ -24,6 +25,7 @@ CASES: dict[str, tuple[tuple[int, ...], dict[str, Any], tuple[int, int]]] = {
     "resnet18_raster": (SIGNAL, {}, (32, 512)),
     "resnet18_stretched": (SIGNAL, {}, (32, 512)),
     "mlp": ((2, 7), {"hidden": [16], "centred": True}, (7, 2)),
+    "sets": ((2, 7), {"width": 8, "heads": 2}, (8, 9)),
 }
 
 
@@ -32,7 +34,7 @@ CASES: dict[str, tuple[tuple[int, ...], dict[str, Any], tuple[int, int]]] = {
 def test_an_encoder_is_what_it_makes_of_its_tokens(name: str, blocks: int):
     shape, arguments, expected = CASES[name]
     if blocks > 1:
-        if name == "resnet18_stretched":
+        if name in ("resnet18_stretched", "sets"):
             pytest.skip("its output has one block")
         arguments = {**arguments, "tokens": blocks}
     with torch.random.fork_rng(devices=[]):
@@ -52,6 +54,18 @@ def test_tokens_of_analytes_are_their_numbers():
     tokens = Mlp((2, 3), 4, hidden=[4]).tokens(inputs)
     assert tokens[0].tolist() == [[0, 3], [1, 4], [2, 5]]
     assert Mlp((3,), 4, hidden=[4]).tokens(inputs[0])[0].tolist() == [[0], [1], [2]]
+
+
+def test_tokens_that_do_not_exist_are_zero_and_all_others_exist():
+    inputs = torch.tensor([[[0.1, torch.nan, 0.7], [1.0, 0.0, 1.0]]])
+    encoder = AnalyteSet((2, 3), 4, width=8, heads=2)
+    tokens, exists = existing_tokens(encoder, encoder.tokens(inputs))
+    assert exists is not None
+    assert exists.tolist() == [[True, True, False, True]]  # the learned one, and analytes
+    assert (tokens[~exists] == 0).all()
+    assert torch.equal(tokens[exists], encoder.tokens(inputs)[exists])
+    plain = Mlp((2, 3), 4, hidden=[4])
+    assert existing_tokens(plain, plain.tokens(inputs))[1] is None
 
 
 def test_an_adapted_encoder_gives_the_tokens_of_the_changed_layers():

@@ -33,13 +33,17 @@ from clinical_symile.evaluation.leak_checks.fixtures import (
 from clinical_symile.evaluation.leak_checks.objectives import objective_leaks
 from clinical_symile.models.adapters.base import AdaptedEncoder
 from clinical_symile.models.encoders.image import SmallCnn
+from clinical_symile.models.kept_tokens import keep_tokens
 from clinical_symile.models.missing_modality.base import MissingModalityMethod
 from clinical_symile.models.missing_modality.drop import DROP
 from clinical_symile.models.multimodal import MultimodalEncoder
+from clinical_symile.models.tokens import TokenSetEncoder
 from clinical_symile.objectives.clip import Clip
 from clinical_symile.objectives.fusion.base import ModalityFusion
+from clinical_symile.objectives.token_attention import TokenQueries
 
 _WIDTH = 6
+_QUERIES = TokenQueries(2, 4)
 # Inputs of an image, a waveform and a tabular encoder, without the samples.
 _SHAPES = {"image": (1, 32, 32), "signal": (12, 500), "vector": (2, 5)}
 
@@ -50,10 +54,11 @@ def fusion_leaks(make: Callable[..., ModalityFusion]) -> Iterator[str]:
     Args:
         make: makes the fusion from the names of modalities, the width and a generator.
     """
-    z, available = toy_embeddings(TOY_DIM)
 
     def made() -> ModalityFusion:
         return make(TOY_MODALITIES, TOY_DIM, torch.Generator().manual_seed(0))
+
+    z, available = toy_embeddings(TOY_DIM + made().summary_width)
 
     def outputs(slots: Tensor) -> Outputs:
         fusion, leaf = made(), slots.clone().requires_grad_()
@@ -137,8 +142,12 @@ def encoder_leaks(make: Callable[..., nn.Module]) -> Iterator[str]:
         except Exception as error:
             refused.append(f"{kind} {list(shape)}: {error}")
             continue
-        model = _toy_model(DROP, lambda shape=shape: make(shape, TOY_DIM))
-        yield from _model_leaks(model, shape)
+        yield from _model_leaks(_toy_model(DROP, lambda shape=shape: make(shape, TOY_DIM)), shape)
+        if isinstance(make(shape, TOY_DIM), TokenSetEncoder):
+            kept = keep_tokens(DROP, _QUERIES)
+            yield from _model_leaks(
+                _toy_model(kept, lambda shape=shape: make(shape, TOY_DIM)), shape
+            )
         return
     raise DefinitionError(
         "an encoder is made with (shape, dim) and reads images, signals or vectors; this one "
@@ -209,8 +218,7 @@ def _model_leaks(model: MultimodalEncoder, shape: tuple[int, ...]) -> Iterator[s
 
     def embed(module: MultimodalEncoder, slots: Tensor, kept: Tensor = rows) -> Tensor:
         columns = {name: slots[kept, column] for column, name in enumerate(TOY_MODALITIES)}
-        z, _ = module(Batch(columns, available[kept], TOY_MODALITIES, kept)).with_substitutes()
-        return z
+        return _read(module(Batch(columns, available[kept], TOY_MODALITIES, kept)))
 
     def outputs(slots: Tensor) -> Outputs:
         module, leaf = fresh_copy(model), slots.clone().requires_grad_()
@@ -225,7 +233,7 @@ def _model_leaks(model: MultimodalEncoder, shape: tuple[int, ...]) -> Iterator[s
             columns = {name: slots[:, column] for column, name in enumerate(TOY_MODALITIES)}
             every = Batch(columns, torch.ones_like(available), TOY_MODALITIES, rows)
             hidden = module(every).with_visible(available)
-            found["an embedding that is hidden later"] = hidden.with_substitutes()[0]
+            found["an embedding that is hidden later"] = _read(hidden)
         return found
 
     with torch.random.fork_rng(devices=[]):
@@ -237,6 +245,12 @@ def _model_leaks(model: MultimodalEncoder, shape: tuple[int, ...]) -> Iterator[s
         alone = [embed(fresh_copy(model), inputs, some) for some in (complete, incomplete)]
         if not torch.allclose(torch.cat(alone), together[[0, TOY_SAMPLES // 2]], atol=1e-5):
             yield "an embedding in use depends on the other samples of the batch."
+
+
+def _read(embeddings: Embeddings) -> Tensor:
+    """Return what objectives read: vectors with replacements, and what is kept of tokens."""
+    z, _ = embeddings.with_substitutes()
+    return z if embeddings.summary is None else torch.cat([z, embeddings.summary], dim=2)
 
 
 def _toy_model(method: MissingModalityMethod, tower: Callable[[], nn.Module]) -> MultimodalEncoder:

@@ -1,7 +1,7 @@
 """Encode labs as a set of measured analytes."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from clinical_symile.models.encoders._validation import require_counts
@@ -13,12 +13,14 @@ class AnalyteSet(nn.Module):
     The token of a measured analyte is a learned vector of the analyte plus a perceptron of its
     value. A learned token and these attend to each other in a transformer; the output is a linear
     function of what the learned token ends as. The order of analytes has no meaning. A sample
-    without any has the learned token alone.
+    without any has the learned token alone. The tokens that it gives to others are these, before
+    the transformer, with a last number of 1 where they exist and 0 where not.
 
     Source: the set of measurements as tokens of Lee et al., "Learning Missing Modal Electronic
     Health Records with Unified Multi-modal Data Embedding and Modality-Aware Attention" (UMSE),
-    MLHC 2023, https://arxiv.org/abs/2305.02504, from a summary. There one attention reads the
-    tokens of all modalities, and those of time series have a time; here labs alone are a set.
+    MLHC 2023, https://arxiv.org/abs/2305.02504; the fusion `sets` says what was read. There the
+    tokens of time series have a time, and one attention reads those of all modalities, as this
+    fusion does. The transformer over labs alone is this project's.
 
     Args:
         shape: `(2, analyte)`: values from 0 to 1, and 1 where measured, else 0.
@@ -54,6 +56,7 @@ class AnalyteSet(nn.Module):
         if width % heads:
             raise ValueError(f"heads is {heads}; expected a divisor of the width {width}.")
         super().__init__()
+        self.token_shape = (shape[1] + 1, width + 1)
         self.analytes = nn.Parameter(torch.randn(shape[1], width))
         self.start = nn.Parameter(torch.randn(width))
         self.values = nn.Sequential(nn.Linear(1, width), nn.GELU(), nn.Linear(width, width))
@@ -67,10 +70,23 @@ class AnalyteSet(nn.Module):
 
     def forward(self, vector: Float[Tensor, "sample 2 analyte"]) -> Float[Tensor, "sample dim"]:
         """Encode a batch."""
-        measured = vector[:, 1] > 0.5
-        values = torch.where(measured, vector[:, 0], torch.zeros_like(vector[:, 0]))
+        return self.from_tokens(self.tokens(vector))
+
+    def tokens(self, inputs: Float[Tensor, "sample 2 analyte"]) -> Float[Tensor, "sample token n"]:
+        """Return the learned token and those of analytes, and last of each whether it exists."""
+        measured = inputs[:, 1] > 0.5
+        values = torch.where(measured, inputs[:, 0], torch.zeros_like(inputs[:, 0]))
         tokens = self.values(values[:, :, None]) + self.analytes
-        start = self.start.expand(len(vector), 1, -1).to(tokens)
-        missing = nn.functional.pad(~measured, (1, 0))  # the learned token is always there
-        found = self.layers(torch.cat([start, tokens], dim=1), src_key_padding_mask=missing)
+        start = self.start.expand(len(inputs), 1, -1).to(tokens)
+        exists = nn.functional.pad(measured, (1, 0), value=True)  # the learned one always does
+        every = torch.cat([start, tokens], dim=1)
+        return torch.cat([every, exists[:, :, None].to(every)], dim=2)
+
+    def exists(self, tokens: Float[Tensor, "sample token n"]) -> Bool[Tensor, "sample token"]:
+        """Return True for the learned token and those of measured analytes."""
+        return tokens[..., -1] > 0.5
+
+    def from_tokens(self, tokens: Float[Tensor, "sample token n"]) -> Float[Tensor, "sample dim"]:
+        """Return what the encoder gives for inputs with these tokens."""
+        found = self.layers(tokens[..., :-1], src_key_padding_mask=~self.exists(tokens))
         return self.head(found[:, 0])

@@ -157,12 +157,13 @@ class FillingHandler(DropModality):
         return {}
 
 
-class TokenHandler(FillingHandler):
+class TokenHandler(DropModality):
     """A handler that reads tokens of encoders, such as the places of a feature map.
 
     Of a modality's tokens it keeps a summary, which is made with the embedding and from this
-    modality alone. So a sample is encoded once, and modalities are hidden later. `fill` and
-    `extra_losses` read vectors that are followed by the summary.
+    modality alone. So a sample is encoded once, and modalities are hidden later. The `fill` and
+    `extra_losses` of one that is a `FillingHandler` too read vectors that are followed by the
+    summary.
     """
 
     summary_width: int
@@ -179,13 +180,19 @@ class TokenHandler(FillingHandler):
         raise NotImplementedError(f"{type(self).__name__} has no `connect`; define it.")
 
     def summarize(
-        self, tokens: Float[Tensor, "sample token width"], *, column: int
+        self,
+        tokens: Float[Tensor, "sample token width"],
+        *,
+        column: int,
+        exists: Bool[Tensor, "sample token"] | None = None,
     ) -> Float[Tensor, "sample number"]:
         """Return what is kept of the tokens of one modality.
 
         Args:
-            tokens: those of available samples.
+            tokens: those of available samples; zero where they do not exist.
             column: the position of the modality among all.
+            exists: True for the tokens that exist, such as those of measured analytes; None if all
+                do.
         """
         raise NotImplementedError(f"{type(self).__name__} has no `summarize`; define it.")
 

@@ -8,21 +8,27 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clinical_symile.models.missing_modality.base import MissingModalityMethod, TokenHandler
-from clinical_symile.models.token_attention import (
+from clinical_symile.models.missing_modality.base import (
+    FillingHandler,
+    MissingModalityMethod,
+    TokenHandler,
+)
+from clinical_symile.models.tokens import token_encoder
+from clinical_symile.objectives.arguments import above, refuse
+from clinical_symile.objectives.token_attention import (
+    TokenQueries,
     TokenReader,
     attend,
     join_attention,
 )
-from clinical_symile.models.tokens import token_encoder
-from clinical_symile.objectives.arguments import above, refuse
 
 _MOST_MODALITIES = 5  # 31 sets, and 75 projections in each step
 _WIDTH, _QUERIES = 64, 4
+_SUMMARY = TokenQueries(_QUERIES, _WIDTH)
 _WEIGHT = 1.0
 
 
-class ProjectedTokens(TokenHandler):
+class ProjectedTokens(TokenHandler, FillingHandler):
     """Replace a missing modality by a projection of the tokens of the available ones.
 
     A few learned queries attend to the tokens of all available modalities at once. For each missing
@@ -47,7 +53,7 @@ class ProjectedTokens(TokenHandler):
         ValueError: there are too many modalities.
     """
 
-    summary_width = _QUERIES * (_WIDTH + 1)
+    summary_width = _SUMMARY.summary_width
 
     def __init__(self, modalities: int, dim: int):
         super().__init__(modalities, dim)
@@ -74,11 +80,14 @@ class ProjectedTokens(TokenHandler):
             self.readers.append(TokenReader(shape, _WIDTH))
 
     def summarize(
-        self, tokens: Float[Tensor, "sample token width"], *, column: int
+        self,
+        tokens: Float[Tensor, "sample token width"],
+        *,
+        column: int,
+        exists: Bool[Tensor, "sample token"] | None = None,
     ) -> Float[Tensor, "sample number"]:
         """Return what each query finds in the tokens of a modality, and its normalizer."""
-        found, normalizers = attend(self.queries, *self.readers[column](tokens))
-        return torch.cat([found.flatten(1), normalizers], dim=1)
+        return _SUMMARY.pack(*attend(self.queries, *self.readers[column](tokens), exists))
 
     def fill(
         self,
@@ -86,7 +95,7 @@ class ProjectedTokens(TokenHandler):
         available: Bool[Tensor, "sample modality"],
     ) -> Float[Tensor, "sample modality dim"]:
         """Project every modality from the others that are available."""
-        found, normalizers = self._parts(z)
+        found, normalizers = _SUMMARY.unpack(z[..., self.dim :])
         made = []
         for column in range(self.modalities):
             tokens = self._projected(found, normalizers, available, column)
@@ -104,7 +113,7 @@ class ProjectedTokens(TokenHandler):
         It is the expected value with one of the sets drawn at random. None if nothing can be
         projected.
         """
-        found, normalizers = self._parts(z)
+        found, normalizers = _SUMMARY.unpack(z[..., self.dim :])
         losses = []
         for column in range(self.modalities):
             target = functional.layer_norm(found[:, column].detach(), (_WIDTH,)).flatten(1)
@@ -117,15 +126,6 @@ class ProjectedTokens(TokenHandler):
                 made = self._projected(found[has], normalizers[has], shown, column)
                 losses.append((made - target[has]).square().mean())
         return {"projection": _WEIGHT * torch.stack(losses).mean()} if losses else {}
-
-    def _parts(
-        self, z: Float[Tensor, "sample modality number"]
-    ) -> tuple[
-        Float[Tensor, "sample modality query width"], Float[Tensor, "sample modality query"]
-    ]:
-        """Return what each query found in each modality, and its normalizer."""
-        found = z[..., self.dim : self.dim + _QUERIES * _WIDTH]
-        return found.unflatten(2, (_QUERIES, _WIDTH)), z[..., -_QUERIES:]
 
     def _projected(
         self, found: Tensor, normalizers: Tensor, available: Tensor, column: int

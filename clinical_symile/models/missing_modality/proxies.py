@@ -5,13 +5,18 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from clinical_symile.models.adapters.base import refuse_frozen_or_adapted
 from clinical_symile.models.adapters.lora import Lora
-from clinical_symile.models.missing_modality.base import MissingModalityMethod, TokenHandler
-from clinical_symile.models.token_attention import TokenReader, attend
+from clinical_symile.models.missing_modality.base import (
+    FillingHandler,
+    MissingModalityMethod,
+    TokenHandler,
+)
 from clinical_symile.models.tokens import token_encoder
 from clinical_symile.objectives.arguments import above, refuse
+from clinical_symile.objectives.token_attention import TokenReader, attend
 
 _MOST_MODALITIES = 8
 _WIDTH = 64
@@ -20,7 +25,7 @@ _WEIGHT = 0.2
 _LEAST_LENGTH = 1e-12
 
 
-class ProxyTokens(TokenHandler):
+class ProxyTokens(TokenHandler, FillingHandler):
     """Replace a missing modality by the mean of the available modalities' proxies for it.
 
     The proxy of one modality for another is a learned token that attends to the first one's tokens
@@ -81,10 +86,16 @@ class ProxyTokens(TokenHandler):
         return dict(zip(self.layers[column], made, strict=True))
 
     def summarize(
-        self, tokens: Float[Tensor, "sample token width"], *, column: int
+        self,
+        tokens: Float[Tensor, "sample token width"],
+        *,
+        column: int,
+        exists: Bool[Tensor, "sample token"] | None = None,
     ) -> Float[Tensor, "sample number"]:
         """Return the proxies of a modality for each modality; zero for itself."""
         keys, values = self.readers[column](tokens)
+        if exists is not None:
+            exists = functional.pad(exists, (0, 1), value=True)  # the proxy reads itself, too
         proxies = []
         for other in range(self.modalities):
             if other == column:
@@ -98,6 +109,7 @@ class ProxyTokens(TokenHandler):
                 self.queries[column, other][None].to(keys.dtype),
                 torch.cat([keys, own_key], dim=1),
                 torch.cat([values, own_value], dim=1),
+                exists,
             )
             proxies.append(self.outputs[other](found[:, 0]))
         return torch.cat(proxies, dim=1)

@@ -53,6 +53,15 @@ def test_a_sample_without_any_has_a_vector_of_its_own(encoder: AnalyteSet, labs:
     assert (encoder.analytes.grad == 0).all()
 
 
+def test_its_tokens_say_which_analytes_are_measured(encoder: AnalyteSet, labs: Tensor) -> None:
+    tokens = encoder.tokens(labs)
+    assert encoder.token_shape == tokens.shape[1:] == (6, 9)
+    assert torch.equal(encoder.exists(tokens)[:, 1:], labs[:, 1] == 1)
+    assert encoder.exists(tokens)[:, 0].all()  # the learned one
+    expected = encoder.analytes[2] + encoder.values(labs[1, 0, 2:3])
+    torch.testing.assert_close(tokens[1, 3, :-1], expected)
+
+
 @pytest.mark.parametrize("shape", [(1, 8, 8), (5,), (3, 5), (12, 100)])
 def test_inputs_that_are_no_labs_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"expected \[2, analyte\]"):

@@ -22,11 +22,23 @@ MODALITIES = ("cxr", "ecg", "labs")
 SETS = torch.tensor([*product((False, True), repeat=3)][1:])
 
 
-@pytest.fixture(params=["projected", "proxies"])
+LABS_AS_A_SET = 'encoders.labs={name="sets", width=8, heads=2}'
+
+
+@pytest.fixture(
+    params=[
+        ("projected",),
+        ("proxies",),
+        ("projected", LABS_AS_A_SET),
+        ("proxies", LABS_AS_A_SET),
+    ],
+    ids=["projected", "proxies", "projected-set", "proxies-set"],
+)
 def model(
     request: pytest.FixtureRequest, catalog: Catalog, synthetic_store: CohortStore
 ) -> MultimodalEncoder:
-    task = mlp_task(catalog, f"missing_modality={request.param}")
+    way, *labs = request.param
+    task = mlp_task(catalog, f"missing_modality={way}", *labs)
     return build_learner(task, synthetic_store, seed=0).model.eval()
 
 
@@ -48,6 +60,22 @@ def test_one_model_embeds_every_subset_as_if_the_rest_had_never_been_there(
     torch.testing.assert_close(found.norm(dim=2), torch.ones(7, 3))
     vectors = found[~SETS]
     assert (torch.pdist(vectors) > 1e-6).all()  # another one for each sample and set
+
+
+def test_an_analyte_that_is_not_measured_changes_nothing_that_is_made_of_tokens(
+    catalog: Catalog, synthetic_store: CohortStore
+):
+    rows = synthetic_store.complete_rows("held_out", MODALITIES)[:7]
+    batch = load_batch(synthetic_store, rows, modalities=MODALITIES)
+    labs = batch.inputs["labs"]
+    assert (labs[:, 1] == 0).any()
+    other = torch.stack([labs[:, 0].masked_fill(labs[:, 1] == 0, torch.nan), labs[:, 1]], dim=1)
+    changed = Batch({**batch.inputs, "labs": other}, batch.available, MODALITIES, batch.rows)
+    for way in ("projected", "proxies"):
+        task = mlp_task(catalog, f"missing_modality={way}", LABS_AS_A_SET)
+        model = build_learner(task, synthetic_store, seed=0).model.eval()
+        with torch.no_grad():
+            assert torch.equal(model(changed).readable, model(batch).readable)
 
 
 def test_tokens_are_projected_from_every_set_of_others_and_the_target_has_no_gradient(
@@ -98,7 +126,7 @@ def test_chunks_give_the_gradients_of_the_whole_batch(
     rows = synthetic_store.rows("train")[:24]
     batch = load_batch(synthetic_store, rows, modalities=MODALITIES)
     for at_a_time in (None, 5):
-        task = mlp_task(catalog, f"missing_modality={way}")
+        task = mlp_task(catalog, f"missing_modality={way}", LABS_AS_A_SET)
         model = build_learner(task, synthetic_store, seed=0).model.double().train()
         model.encode_at_a_time = at_a_time
         inputs = {name: values.double() for name, values in batch.inputs.items()}

@@ -31,9 +31,14 @@ def made(name: str, *, seed: int = 0, **arguments: Any) -> Any:
     return resolve(name, FUSIONS)(MODALITIES, DIM, generator, **arguments).double()
 
 
-def drawn(samples: int) -> Tensor:
+def drawn(samples: int, width: int = DIM) -> Tensor:
     generator = torch.Generator().manual_seed(1)
-    return torch.randn(samples, 3, DIM, generator=generator, dtype=torch.float64)
+    return torch.randn(samples, 3, width, generator=generator, dtype=torch.float64)
+
+
+def read_by(fusion: ModalityFusion, samples: int = len(SETS)) -> Tensor:
+    """Vectors, each followed by the summary of its modality's tokens if the fusion reads these."""
+    return drawn(samples, DIM + fusion.summary_width)
 
 
 @each_fusion
@@ -41,7 +46,8 @@ def drawn(samples: int) -> Tensor:
 def test_what_a_missing_vector_holds_changes_neither_the_output_nor_a_gradient(name, junk):
     found = []
     for value in (0.0, junk):
-        fusion, z = made(name), drawn(len(SETS))
+        fusion = made(name)
+        z = read_by(fusion)
         z[~SETS] = value
         z.requires_grad_()
         fused = fusion(z, SETS)
@@ -57,13 +63,15 @@ def test_what_a_missing_vector_holds_changes_neither_the_output_nor_a_gradient(n
 
 @each_fusion
 def test_all_available_is_the_same_to_the_bit_as_no_availability_given(name):
-    fusion, z = made(name), drawn(5)
+    fusion = made(name)
+    z = read_by(fusion, 5)
     assert torch.equal(fusion(z), fusion(z, torch.ones(5, 3, dtype=torch.bool)))
 
 
 @each_fusion
 def test_the_order_of_samples_changes_nothing_and_none_depends_on_another(name):
-    fusion, z, order = made(name), drawn(len(SETS)), torch.tensor([3, 0, 6, 2, 5, 1, 4])
+    fusion, order = made(name), torch.tensor([3, 0, 6, 2, 5, 1, 4])
+    z = read_by(fusion)
     fused = fusion(z, SETS)
     assert fused.shape == (len(SETS), DIM)
     torch.testing.assert_close(fusion(z[order], SETS[order]), fused[order])
@@ -73,7 +81,8 @@ def test_the_order_of_samples_changes_nothing_and_none_depends_on_another(name):
 
 @each_fusion
 def test_every_available_vector_acts(name):
-    fusion, z = made(name), drawn(len(SETS)).requires_grad_()
+    fusion = made(name)
+    z = read_by(fusion).requires_grad_()
     (gradient,) = torch.autograd.grad(fusion(z, SETS).square().sum(), z)
     acts = (gradient != 0).any(dim=2)
     assert torch.equal(acts, SETS)
@@ -96,13 +105,15 @@ def test_weights_come_from_the_generator_alone(name):
 def test_a_sample_without_a_modality_is_refused(name):
     available = torch.ones(4, 3, dtype=torch.bool)
     available[2] = False
+    fusion = made(name)
     with pytest.raises(ValueError, match="1 of 4 samples have no modality available"):
-        made(name)(drawn(4), available)
+        fusion(read_by(fusion, 4), available)
 
 
 @each_fusion
 def test_no_samples_give_no_vectors(name):
-    assert made(name)(drawn(0)).shape == (0, DIM)
+    fusion = made(name)
+    assert fusion(read_by(fusion, 0)).shape == (0, DIM)
 
 
 @each_fusion

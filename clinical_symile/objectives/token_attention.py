@@ -1,10 +1,49 @@
 """Attention over the tokens of one modality, which can be joined with that over others' tokens."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class TokenQueries:
+    """The number and the width of queries that attend to the tokens of each modality.
+
+    What they find in the tokens of one modality is its summary: the mean values of all queries, and
+    then the log of each query's sum of exponentials. Attention to the tokens of several modalities
+    follows from their summaries, see `join_attention`.
+
+    Attributes:
+        number: the number of queries.
+        width: the width of queries, keys and values.
+    """
+
+    number: int
+    width: int
+
+    @property
+    def summary_width(self) -> int:
+        """The numbers of a summary."""
+        return self.number * (self.width + 1)
+
+    def pack(
+        self,
+        outputs: Float[Tensor, "sample query width"],
+        normalizers: Float[Tensor, "sample query"],
+    ) -> Float[Tensor, "sample number"]:
+        """Return the summary of one modality's tokens, from what `attend` gives."""
+        return torch.cat([outputs.flatten(1), normalizers], dim=1)
+
+    def unpack(
+        self, summary: Float[Tensor, "sample part number"]
+    ) -> tuple[Float[Tensor, "sample part query width"], Float[Tensor, "sample part query"]]:
+        """Return what `join_attention` reads, from the summaries of several parts."""
+        outputs = summary[..., : self.number * self.width]
+        normalizers = summary[..., self.number * self.width :]
+        return outputs.unflatten(2, (self.number, self.width)), normalizers
 
 
 class TokenReader(nn.Module):
@@ -36,13 +75,23 @@ def attend(
     queries: Float[Tensor, "query width"],
     keys: Float[Tensor, "sample token width"],
     values: Float[Tensor, "sample token number"],
+    exists: Bool[Tensor, "sample token"] | None = None,
 ) -> tuple[Float[Tensor, "sample query number"], Float[Tensor, "sample query"]]:
     """Attend to tokens, scaled by the square root of the width.
+
+    Args:
+        queries: what attends.
+        keys: the keys of tokens.
+        values: their values, finite also where a token does not exist.
+        exists: True where a token exists, which each sample has at least one of; others have a
+            weight of 0. None if all exist.
 
     Returns:
         The mean of values by softmax weights, and the log of the weights' normalizer.
     """
     scores = queries @ keys.mT / math.sqrt(queries.shape[1])
+    if exists is not None:
+        scores = scores.masked_fill(~exists[:, None], torch.finfo(scores.dtype).min)
     return scores.softmax(dim=2) @ values, scores.logsumexp(dim=2)
 
 

@@ -8,7 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from clinical_symile.models.token_attention import TokenReader, attend, join_attention
+from clinical_symile.objectives.token_attention import (
+    TokenQueries,
+    TokenReader,
+    attend,
+    join_attention,
+)
 
 SETS = torch.tensor([*product((False, True), repeat=3)][1:])
 
@@ -39,6 +44,31 @@ def test_attention_to_parts_joins_to_that_over_all_their_tokens(generator: torch
         torch.testing.assert_close(found[row], expected, rtol=1e-10, atol=1e-10)
     nothing = join_attention(torch.zeros_like(outputs), normalizers, SETS & False)
     assert (nothing == 0).all()
+
+
+def test_a_token_that_does_not_exist_has_no_weight(generator: torch.Generator):
+    queries, keys, values = (
+        torch.randn(*shape, generator=generator, dtype=torch.float64)
+        for shape in ((2, 5), (3, 4, 5), (3, 4, 6))
+    )
+    exists = torch.tensor([[1, 1, 1, 1], [0, 1, 0, 1], [0, 0, 1, 0]], dtype=torch.bool)
+    found = attend(queries, keys, values, exists)
+    for row, some in enumerate(exists):
+        alone = attend(queries, keys[row : row + 1, some], values[row : row + 1, some])
+        for one, other in zip(found, alone, strict=True):
+            torch.testing.assert_close(one[row : row + 1], other, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(found[0][2], values[2, 2].expand(2, -1))  # a lone token
+
+
+def test_a_summary_holds_what_queries_found(generator: torch.Generator):
+    shape, outputs = TokenQueries(2, 3), torch.randn(4, 2, 3, generator=generator)
+    normalizers = torch.randn(4, 2, generator=generator)
+    summary = shape.pack(outputs, normalizers)
+    assert summary.shape == (4, shape.summary_width) == (4, 8)
+    parts = torch.stack([summary, 2 * summary], dim=1)
+    found = shape.unpack(parts)
+    for read, given in zip(found, (outputs, normalizers), strict=True):
+        assert torch.equal(read, torch.stack([given, 2 * given], dim=1))
 
 
 def test_a_reader_tells_equal_tokens_apart_by_their_positions():
