@@ -46,7 +46,8 @@ class KeptTokens(TokenHandler):
         exists: Bool[Tensor, "sample token"] | None = None,
     ) -> Float[Tensor, "sample number"]:
         """Return what each query finds in the tokens of a modality, and its normalizer."""
-        return self.shape.pack(*attend(self.queries, *self.readers[column](tokens), exists))
+        keys, values = self.readers[column](tokens)
+        return self.shape.pack(*attend(self.queries, keys, values, exists))
 
 
 def keep_tokens(method: MissingModalityMethod, queries: TokenQueries) -> MissingModalityMethod:

@@ -3,7 +3,7 @@
 import math
 from dataclasses import replace
 from itertools import product
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -170,7 +170,7 @@ def test_the_order_of_analytes_changes_nothing(model: MultimodalEncoder, batch: 
 
 
 def test_an_analyte_that_is_not_measured_is_no_token(model: MultimodalEncoder, batch: Batch):
-    before = model(batch).readable
+    before, labs = model(batch).readable, cast(AnalyteSet, model.encoders["labs"])
     for value in (math.nan, math.inf, 7.0):
         changed = batch.inputs["labs"].clone()
         changed[:, 0][MEASURED == 0] = value
@@ -178,7 +178,8 @@ def test_an_analyte_that_is_not_measured_is_no_token(model: MultimodalEncoder, b
         found = model(replace(batch, inputs={**batch.inputs, "labs": changed})).readable
         assert torch.equal(found, before)
         found[1].sum().backward()  # it has the first, the third and the fifth
-        labs, reader = model.encoders["labs"], handler_of(model).readers[2]
+        reader = handler_of(model).readers[2]
+        assert labs.analytes.grad is not None
         for gradient in (labs.analytes.grad, reader.positions.grad[1:]):
             assert (gradient != 0).any(dim=1).tolist() == [True, False, True, False, True]
     # A model that never knew the second and the fourth keeps the same of this sample.
@@ -198,7 +199,8 @@ def test_an_analyte_that_is_not_measured_is_no_token(model: MultimodalEncoder, b
 def test_labs_without_any_analyte_are_their_learned_token(model: MultimodalEncoder, batch: Batch):
     only_labs = torch.tensor([False, False, True]).expand(len(SETS), 3)
     found = attended(model(batch).with_visible(only_labs))[-1]
-    labs, reader = model.encoders["labs"], handler_of(model).readers[2]
+    labs: Any = model.encoders["labs"]
+    reader = handler_of(model).readers[2]
     start = torch.zeros(1, ANALYTES + 1, 9, dtype=torch.float64)
     start[0, 0] = torch.cat([labs.start, torch.ones(1, dtype=torch.float64)])
     value = reader(start)[1][0, 0]
@@ -218,7 +220,9 @@ def test_a_missing_modality_has_no_weight_and_no_gradient(model: MultimodalEncod
     for column, name in enumerate(MODALITIES):
         gradient = inputs[name].grad
         assert gradient is not None
-        acts = SETS[:, column] & (MEASURED.any(dim=1) if name == "labs" else True)
+        acts = SETS[:, column]
+        if name == "labs":
+            acts = acts & MEASURED.any(dim=1)
         assert torch.equal((gradient != 0).flatten(1).any(dim=1), acts)
     # A fusion that never had the modality finds the same.
     for left_out in range(3):

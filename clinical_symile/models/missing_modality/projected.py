@@ -87,7 +87,8 @@ class ProjectedTokens(TokenHandler, FillingHandler):
         exists: Bool[Tensor, "sample token"] | None = None,
     ) -> Float[Tensor, "sample number"]:
         """Return what each query finds in the tokens of a modality, and its normalizer."""
-        return _SUMMARY.pack(*attend(self.queries, *self.readers[column](tokens), exists))
+        keys, values = self.readers[column](tokens)
+        return _SUMMARY.pack(*attend(self.queries, keys, values, exists))
 
     def fill(
         self,

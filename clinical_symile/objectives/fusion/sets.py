@@ -80,6 +80,7 @@ class TokenSetFusion(ModalityFusion):
             z: the vectors, followed by the summaries of tokens; zero where unavailable.
             available: True where a sample has the modality; each has at least one.
         """
+        assert self.token_queries is not None
         outputs, normalizers = self.token_queries.unpack(z[..., self.dim :])
         return join_attention(outputs, normalizers, available)
 
