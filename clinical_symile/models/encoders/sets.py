@@ -70,16 +70,11 @@ class AnalyteSet(nn.Module):
 
     def forward(self, vector: Float[Tensor, "sample 2 analyte"]) -> Float[Tensor, "sample dim"]:
         """Encode a batch."""
-        return self.from_tokens(self.tokens(vector))
+        return self._encoded(*self._set(vector))
 
     def tokens(self, inputs: Float[Tensor, "sample 2 analyte"]) -> Float[Tensor, "sample token n"]:
         """Return the learned token and those of analytes, and last of each whether it exists."""
-        measured = inputs[:, 1] > 0.5
-        values = torch.where(measured, inputs[:, 0], torch.zeros_like(inputs[:, 0]))
-        tokens = self.values(values[:, :, None]) + self.analytes
-        start = self.start.expand(len(inputs), 1, -1).to(tokens)
-        exists = nn.functional.pad(measured, (1, 0), value=True)  # the learned one always does
-        every = torch.cat([start, tokens], dim=1)
+        every, exists = self._set(inputs)
         return torch.cat([every, exists[:, :, None].to(every)], dim=2)
 
     def exists(self, tokens: Float[Tensor, "sample token n"]) -> Bool[Tensor, "sample token"]:
@@ -88,5 +83,21 @@ class AnalyteSet(nn.Module):
 
     def from_tokens(self, tokens: Float[Tensor, "sample token n"]) -> Float[Tensor, "sample dim"]:
         """Return what the encoder gives for inputs with these tokens."""
-        found = self.layers(tokens[..., :-1], src_key_padding_mask=~self.exists(tokens))
+        return self._encoded(tokens[..., :-1], self.exists(tokens))
+
+    def _set(
+        self, vector: Float[Tensor, "sample 2 analyte"]
+    ) -> tuple[Float[Tensor, "sample token width"], Bool[Tensor, "sample token"]]:
+        """Return the learned token and those of analytes, and which exist."""
+        measured = vector[:, 1] > 0.5
+        values = torch.where(measured, vector[:, 0], torch.zeros_like(vector[:, 0]))
+        tokens = self.values(values[:, :, None]) + self.analytes
+        start = self.start.expand(len(vector), 1, -1).to(tokens)
+        exists = nn.functional.pad(measured, (1, 0), value=True)  # the learned one always does
+        return torch.cat([start, tokens], dim=1), exists
+
+    def _encoded(
+        self, tokens: Float[Tensor, "sample token width"], exists: Bool[Tensor, "sample token"]
+    ) -> Float[Tensor, "sample dim"]:
+        found = self.layers(tokens, src_key_padding_mask=~exists)
         return self.head(found[:, 0])
