@@ -80,8 +80,17 @@ class MultimodalEncoder(nn.Module):
         self.train(self.training)
 
     def connect(self, method: MissingModalityMethod) -> nn.Module:
-        """Return a method's handler; freeze the encoders if it adapts them."""
+        """Return a method's handler; freeze the encoders if it adapts them.
+
+        Raises:
+            ValueError: the handler reads tokens and has a `fill` that nothing would call.
+        """
         handler = method.handler(len(self.modalities), (1 + self.spread) * self.dim)
+        if hasattr(handler, "fill") and not isinstance(handler, FillingHandler):
+            raise ValueError(
+                f"the handler {type(handler).__name__} has a `fill` and is no FillingHandler, so "
+                "that nothing calls it. Derive it from FillingHandler, too."
+            )
         if isinstance(handler, SetEncodingHandler | TokenHandler):
             if handler.freezes_encoders:
                 self.encoders.requires_grad_(False)

@@ -5,13 +5,16 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.data.loader import Batch, load_batch
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DefinitionError
+from clinical_symile.models import multimodal
+from clinical_symile.models.encoders.tabular import Mlp
+from clinical_symile.models.missing_modality.base import MissingModalityMethod, TokenHandler
 from clinical_symile.models.missing_modality.projected import ProjectedTokens
 from clinical_symile.models.multimodal import MultimodalEncoder
 from clinical_symile.models.row_embeddings import embed_rows
@@ -76,6 +79,21 @@ def test_an_analyte_that_is_not_measured_changes_nothing_that_is_made_of_tokens(
         model = build_learner(task, synthetic_store, seed=0).model.eval()
         with torch.no_grad():
             assert torch.equal(model(changed).readable, model(batch).readable)
+
+
+class _FillsUncalled(TokenHandler):
+    """A handler of version 0.2.5, whose `fill` nothing would call."""
+
+    def fill(self, z: Tensor, available: Tensor) -> Tensor:
+        return z
+
+
+def test_a_fill_that_nothing_would_call_is_refused(monkeypatch: pytest.MonkeyPatch):
+    method = MissingModalityMethod(handler=_FillsUncalled)
+    monkeypatch.setattr(multimodal, "missing_modality_method", lambda name: method)
+    encoders = {name: Mlp((2, 3), 4, hidden=[4]) for name in MODALITIES}
+    with pytest.raises(ValueError, match="_FillsUncalled has a `fill` and is no FillingHandler"):
+        MultimodalEncoder(encoders, dim=4, norm="l2", missing_modality="mine")
 
 
 def test_tokens_are_projected_from_every_set_of_others_and_the_target_has_no_gradient(
