@@ -2,14 +2,16 @@
 
 Run with `clinical-symile benchmark objectives --cohort synthetic --out objectives --jobs 2`, then
 `python benchmarks/methods_compared.py objectives objectives`, the report and its folder; it writes
-`benchmarks/results/objectives_compared.md`. The same with `missingness`.
+`benchmarks/results/objectives_compared.md`. The same with `missingness`. After `--tune`, it has
+the setting that was chosen.
 """
 
 import argparse
+import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from clinical_symile.config.catalog import open_catalog
 from clinical_symile.registry.families import BASELINES
@@ -76,16 +78,16 @@ def page(data: ReportData, *, report: str) -> str:
             cost = record["costs"]["training"]["processor_s"]
             seconds.setdefault(str(record["task"]), []).append(cost)
     methods = sorted(seconds, key=lambda name: -found[name, *columns[0][:2]].value)
+    chosen = {row.task: row.changes for row in data.settings if row.is_best}
     names = {name: f"`{name.removeprefix('pretraining/')}`" for name in methods}
     costs = {name: f"{mean(seconds[name]):.0f}" for name in methods}
-    lines = [
-        f"| method | {' | '.join(title for *_, title in columns)} | training, s |",
-        f"|---|{'--:|' * (len(columns) + 1)}",
-    ]
+    titles = [*(title for *_, title in columns), *["setting"] * bool(chosen), "training, s"]
+    lines = [f"| method | {' | '.join(titles)} |", f"|---|{'--:|' * len(titles)}"]
     for key, name in {**names, **REFERENCES}.items():
         cells = [str(found.get((key, *column[:2]), "")) for column in columns]
         if not any(cells):
             continue  # the report does not ask for this reference
+        cells += [_setting(chosen.get(key))] * bool(chosen)
         lines.append(f"| {name} | {' | '.join(cells)} | {costs.get(key, '')} |")
     return "\n".join([*lines, "", _about(data, report), ""])
 
@@ -110,6 +112,24 @@ def intervals(data: ReportData) -> Mapping[tuple[str, str, str], Interval]:
     return found
 
 
+def _setting(changes: Mapping[str, Any] | None) -> str:
+    """What the best setting changes of a task, without the table that a field is in."""
+    if changes is None:
+        return ""
+    return ", ".join(f"{k.split('.')[-1]} {v}" for k, v in changes.items()) or "the task's own"
+
+
+def _command(data: ReportData, report: str, tasks: Sequence[str], seeds: Sequence[int]) -> str:
+    """The command that trained these tasks."""
+    listed = open_catalog().path("reports", report)
+    default = tomllib.loads(listed.read_text(encoding="utf-8"))["pretraining"]
+    some = "" if set(tasks) == set(default) else f" --pretraining {','.join(tasks)}"
+    return (
+        f"clinical-symile benchmark {report} --cohort {data.cohort['cohort']} --out {report} "
+        f"--jobs 2 --seeds {','.join(map(str, seeds))}{' --tune' * bool(data.settings)}{some}"
+    )
+
+
 def _about(data: ReportData, report: str) -> str:
     trained = [record for record in data.runs if record["name"] not in BASELINES]
     seeds = sorted({int(record["seed"]) for record in trained})
@@ -121,14 +141,20 @@ def _about(data: ReportData, report: str) -> str:
         if len(seeds) == 1
         else "over subjects and seeds"
     )
-    listed = ",".join(map(str, seeds))
+    tasks = list(dict.fromkeys(str(record["task"]) for record in trained))
+    tuned = (
+        f" {len(data.settings)} settings were trained with the first seed, and the best on the "
+        "tuning split was kept for all."
+        if data.settings
+        else ""
+    )
     return (
         f"{len(trained)} trainings, {_seeds(seeds)}, on *{data.cohort['title'].rstrip('.')}*. "
         "Recall is recall@1 of the chest X-ray among ten candidates (chance 0.100). Intervals are "
         f"of 95 %, {spread}. Seconds are processor time of a training on one thread, PyTorch "
-        f"{torch}.{took}\n\n"
-        f"Made by `clinical-symile benchmark {report} --cohort synthetic --out {report} --jobs 2 "
-        f"--seeds {listed}`, then `python benchmarks/methods_compared.py {report} {report}`."
+        f"{torch}.{tuned}{took}\n\n"
+        f"Made by `{_command(data, report, tasks, seeds)}`, then "
+        f"`python benchmarks/methods_compared.py {report} {report}`."
     )
 
 
