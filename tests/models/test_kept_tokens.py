@@ -234,6 +234,44 @@ def test_a_missing_modality_has_no_weight_and_no_gradient(model: MultimodalEncod
         torch.testing.assert_close(fewer.attended(pair.readable, pair.available), whole)
 
 
+@pytest.mark.slow
+def test_training_finds_the_analyte_that_tells_the_label():
+    drawn, towers = torch.Generator().manual_seed(0), encoders()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        made = MultimodalEncoder(
+            towers, dim=DIM, norm="l2", missing_modality="drop", token_queries=TokenQueries(3, 6)
+        )
+        head = nn.Linear(DIM, 1)
+    fused = fusion().float()
+    parameters = [*made.parameters(), *fused.parameters(), *head.parameters()]
+    adam = torch.optim.AdamW(parameters, lr=1e-2)
+
+    def predicted(samples: int) -> tuple[Tensor, Tensor]:
+        values = torch.rand(samples, ANALYTES, generator=drawn)
+        measured = (torch.rand(samples, ANALYTES, generator=drawn) < 0.7).float()
+        measured[:, 2] = 1
+        inputs = {
+            "cxr": torch.rand(samples, 1, 4, generator=drawn),
+            "ecg": torch.rand(samples, 2, 3, generator=drawn),
+            "labs": torch.stack([values, measured], dim=1),
+        }
+        available = torch.ones(samples, 3, dtype=torch.bool)
+        embeddings = made(Batch(inputs, available, MODALITIES, torch.arange(samples)))
+        log_odds = head(fused(embeddings.readable, available))[:, 0]
+        return log_odds, (values[:, 2] > 0.5).float()
+
+    for _ in range(120):
+        loss = nn.functional.binary_cross_entropy_with_logits(*predicted(64))
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    made.eval()
+    with torch.no_grad():
+        log_odds, labels = predicted(1000)
+    assert ((log_odds > 0) == (labels == 1)).float().mean().item() > 0.9  # it was 0.5 at first
+
+
 @pytest.mark.parametrize("way", sorted(MISSING_MODALITY_METHODS))
 def test_tokens_are_kept_by_ways_that_leave_a_modality_out_and_others_are_refused(
     catalog: Catalog, synthetic_store: CohortStore, way: str
