@@ -32,6 +32,8 @@ from clinical_symile.tracking.progress import Progress
 from clinical_symile.tracking.run import Run
 
 _ALL_PATTERNS = "all"
+# The metric of each seed on all samples, and on resamples of subjects: `[resample, seed]`.
+_Resamples = tuple[Float[np.ndarray, " seed"], Float[np.ndarray, "resample seed"]]
 
 
 def rank_and_decompose(
@@ -90,25 +92,27 @@ def compare_methods(
     Raises:
         DataError: runs were not evaluated on the same samples.
     """
-    made = [
-        row
-        for methods in method_outcomes(runs, tasks, store=store).values()
-        for one, other in combinations(
-            [name for name, seeds in methods.items() if len(seeds) > 1], 2
-        )
-        if (row := _comparison(one, other, methods)) is not None
-    ]
+    made: list[MethodComparison] = []
+    for methods in method_outcomes(runs, tasks, store=store).values():
+        several = {name: seeds for name, seeds in methods.items() if len(seeds) > 1}
+        # Each method is resampled once, not once for each other method.
+        drawn = {name: _resample(seeds) for name, seeds in several.items() if len(several) > 1}
+        rows = (_comparison(*pair, several, drawn) for pair in combinations(several, 2))
+        made += [row for row in rows if row is not None]
     adjusted = holm([row.p_value for row in made])
     return [replace(row, p_holm=p) for row, p in zip(made, adjusted, strict=True)]
 
 
 def _comparison(
-    one: str, other: str, methods: Mapping[str, Sequence[SampleOutcomes]]
+    one: str,
+    other: str,
+    methods: Mapping[str, Sequence[SampleOutcomes]],
+    resamples: Mapping[str, _Resamples],
 ) -> MethodComparison | None:
     """Compare two methods on one task under one pattern; None if their difference never varies."""
     both = methods[one], methods[other]
     first = both[0][0]
-    resampled = [_resample(several) for several in both]
+    resampled = [resamples[one], resamples[other]]
     known = ~np.isnan(np.concatenate([drawn for _, drawn in resampled], axis=1)).any(axis=1)
     sizes = np.unique(first.subjects, return_counts=True)[1].astype(float)
     try:
@@ -134,9 +138,7 @@ def _comparison(
     )
 
 
-def _resample(
-    several: Sequence[SampleOutcomes],
-) -> tuple[Float[np.ndarray, " seed"], Float[np.ndarray, "resample seed"]]:
+def _resample(several: Sequence[SampleOutcomes]) -> _Resamples:
     """Compute the metric of each seed, on all samples and on shared resamples of subjects."""
     first, width = several[0], len(several[0].arrays)
 
