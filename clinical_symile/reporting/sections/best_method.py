@@ -252,7 +252,7 @@ def _leads(one: BestMethod, scores: ResultTable, task: Mapping[str, Any]) -> str
         f"{metric_label(metric)} ({format_value(one.values[one.best], metric)}"
     )
     attainable = scores.best(one.task, one.pattern, metric)
-    words += ")" if attainable is None else f" of {format_value(attainable, metric)} attainable)"
+    words += ")" if attainable is None else f"; {format_value(attainable, metric)} is attainable)"
     others = len(one.values) - 1
     if not others:
         return f"{words}."
