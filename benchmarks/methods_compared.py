@@ -134,7 +134,11 @@ def _about(data: ReportData, report: str) -> str:
     trained = [record for record in data.runs if record["name"] not in BASELINES]
     seeds = sorted({int(record["seed"]) for record in trained})
     torch = next(iter(data.results)).environment["torch"]
-    took = "" if data.elapsed_s is None else f" The last call took {data.elapsed_s / 60:.1f} min."
+    took = (
+        ""
+        if data.elapsed_s is None
+        else f" The last call of the command took {data.elapsed_s / 60:.1f} min."
+    )
     spread = (
         "over subjects. One training each tells nothing of the spread over seeds: `--seeds 0,1,2` "
         "adds it"

@@ -1,4 +1,4 @@
-"""Keep what queries find in the tokens of each modality, for a fusion that reads tokens."""
+"""Keep what queries find in the tokens of each modality, for a fusion or a replacement."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,7 +18,7 @@ from clinical_symile.objectives.token_attention import TokenQueries, TokenReader
 
 
 class KeptTokens(TokenHandler):
-    """Leave a missing modality out, and keep what queries find in the tokens of the others.
+    """Keep what learned queries find in the tokens of each modality; a missing one is left out.
 
     Args:
         modalities: the number of modalities.

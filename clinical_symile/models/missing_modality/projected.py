@@ -8,19 +8,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clinical_symile.models.missing_modality.base import (
-    FillingHandler,
-    MissingModalityMethod,
-    TokenHandler,
-)
-from clinical_symile.models.tokens import token_encoder
+from clinical_symile.models.kept_tokens import KeptTokens
+from clinical_symile.models.missing_modality.base import FillingHandler, MissingModalityMethod
 from clinical_symile.objectives.arguments import above, refuse
-from clinical_symile.objectives.token_attention import (
-    TokenQueries,
-    TokenReader,
-    attend,
-    join_attention,
-)
+from clinical_symile.objectives.token_attention import TokenQueries, join_attention
 
 _MOST_MODALITIES = 5  # 31 sets, and 75 projections in each step
 _WIDTH, _QUERIES = 64, 4
@@ -28,7 +19,7 @@ _SUMMARY = TokenQueries(_QUERIES, _WIDTH)
 _WEIGHT = 1.0
 
 
-class ProjectedTokens(TokenHandler, FillingHandler):
+class ProjectedTokens(KeptTokens, FillingHandler):
     """Replace a missing modality by a projection of the tokens of the available ones.
 
     A few learned queries attend to the tokens of all available modalities at once. For each missing
@@ -53,13 +44,9 @@ class ProjectedTokens(TokenHandler, FillingHandler):
         ValueError: there are too many modalities.
     """
 
-    summary_width = _SUMMARY.summary_width
-
     def __init__(self, modalities: int, dim: int):
-        super().__init__(modalities, dim)
         refuse(above(0, _MOST_MODALITIES, modalities=modalities))
-        self.queries = nn.Parameter(torch.randn(_QUERIES, _WIDTH))
-        self.readers = nn.ModuleList()
+        super().__init__(modalities, dim, queries=_SUMMARY)
         size = _QUERIES * _WIDTH
         self.projections = nn.ModuleList(
             nn.Sequential(
@@ -72,23 +59,6 @@ class ProjectedTokens(TokenHandler, FillingHandler):
             for _ in range(modalities)
         )
         self.outputs = nn.ModuleList(nn.Linear(size, dim) for _ in range(modalities))
-
-    def connect(self, encoders: Mapping[str, nn.Module]) -> None:
-        """See `TokenHandler`."""
-        for name, encoder in encoders.items():
-            shape = token_encoder(encoder, name=name).token_shape
-            self.readers.append(TokenReader(shape, _WIDTH))
-
-    def summarize(
-        self,
-        tokens: Float[Tensor, "sample token width"],
-        *,
-        column: int,
-        exists: Bool[Tensor, "sample token"] | None = None,
-    ) -> Float[Tensor, "sample number"]:
-        """Return what each query finds in the tokens of a modality, and its normalizer."""
-        keys, values = self.readers[column](tokens)
-        return _SUMMARY.pack(*attend(self.queries, keys, values, exists))
 
     def fill(
         self,

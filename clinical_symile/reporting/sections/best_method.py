@@ -235,8 +235,8 @@ def _hold_up(rows: Sequence[BestMethod], costs: Mapping[str, float]) -> str:
     elif len(leading) == every > 1:
         return f"none of {every} methods is significantly worse than the best for any of {kinds}."
     else:
-        words = f"for none of {kinds}, {_several(leading)} {_is(leading)} significantly worse "
-        words += "than the best method"
+        words = f"{_several(leading)} {_is(leading)} not significantly worse than the best method "
+        words += f"for any of {kinds}"
     known = {method: costs[method] for method in leading if method in costs}
     if len(known) > 1:
         least = min(known, key=lambda method: known[method])

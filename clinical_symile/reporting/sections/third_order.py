@@ -34,8 +34,8 @@ def objective_sentences(
 ) -> list[str]:
     """State which method leads each task without one modality, and which ones pass sums over pairs.
 
-    Leaders that are told apart from the next come first, and those that are not come last. Of a
-    task, the modality without which the runs are worst is before the others.
+    Leaders that are significantly better than the next come first, and the others last. Of a task,
+    the modality without which the runs are worst is before the others.
     """
     found: list[tuple[bool, str]] = []
     passing: list[str] = []
@@ -51,8 +51,8 @@ def objective_sentences(
                 f"{task_label(name, task)}, nothing missing: above the best sum over pairs "
                 f"by the interval and after Holm: {who}."
             )
-    told_apart = [sentence for is_decided, sentence in found if is_decided]
-    return [*told_apart, *passing, *(sentence for is_decided, sentence in found if not is_decided)]
+    decided = [sentence for is_decided, sentence in found if is_decided]
+    return [*decided, *passing, *(sentence for is_decided, sentence in found if not is_decided)]
 
 
 def draw_third_order(
