@@ -1,12 +1,20 @@
 """Show which method is best for each kind of missingness, how sure that is, and what it costs."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
 from typing import Any
 
 from clinical_symile.errors import DefinitionError
-from clinical_symile.formatting import DASH, format_seconds, format_value, join_words
+from clinical_symile.formatting import (
+    DASH,
+    format_difference,
+    format_seconds,
+    format_value,
+    is_percentage,
+    join_words,
+)
 from clinical_symile.missingness.part_patterns import NOISE
 from clinical_symile.missingness.patterns import Pattern, parse_pattern
 from clinical_symile.reporting.result_lookup import ResultTable, Series, TaskTables
@@ -38,6 +46,8 @@ class BestMethod:
         pattern: the pattern of this kind under which the methods are worst.
         values: the mean over seeds of each method's primary metric, the best first.
         worse: the methods that are significantly worse than the best.
+        most_lost: by how much each other method may be worse than the best, at most, by the 95 %
+            interval of the difference; None without one.
     """
 
     task: str
@@ -45,6 +55,7 @@ class BestMethod:
     pattern: str
     values: Mapping[str, float]
     worse: frozenset[str]
+    most_lost: Mapping[str, float | None]
 
     @property
     def best(self) -> str:
@@ -72,15 +83,21 @@ def best_methods(
         tasks: definitions, in the order of the report.
         trained: the runs, without baselines.
     """
-    better: dict[tuple[str, str, str], set[str]] = {}
+    pairs: dict[tuple[str, str, str], list[Decision]] = {}
     for one in decisions:
-        if one.better:
-            better.setdefault((one.task, one.pattern, one.better), set()).add(one.worse)
+        for method in one.methods:
+            pairs.setdefault((one.task, one.pattern, method), []).append(one)
     found = []
     for name, task in tasks.items():
         for kind, pattern, values in _hardest(scores, name, task, trained):
-            worse = better.get((name, pattern, next(iter(values))), set())
-            found.append(BestMethod(name, kind, pattern, values, frozenset(worse)))
+            best = next(iter(values))
+            of = pairs.get((name, pattern, best), [])
+            worse = frozenset(one.worse for one in of if one.better == best)
+            lost = dict.fromkeys(values) | {best: 0.0}
+            for one in of:
+                place = 1 - one.methods.index(best)
+                lost[one.methods[place]] = one.most_lost[place]
+            found.append(BestMethod(name, kind, pattern, values, worse, lost))
     return found
 
 
@@ -102,7 +119,8 @@ def best_method_sentences(
     general, hardest = [], []
     for name in dict.fromkeys(one.task for one in best):
         rows, task = [one for one in best if one.task == name], tasks[name]
-        general.append(f"{task_label(name, task)}: {_hold_up(rows, costs)}")
+        metric = str(task["primary"])
+        general.append(f"{task_label(name, task)}: {_hold_up(rows, costs, metric)}")
         missing = [one for one in rows if one.pattern != "complete"]
         if missing:
             hardest.append(_leads(missing[0], scores, task))
@@ -141,7 +159,7 @@ def draw_best_method(
                 f"{one.best}: {format_value(one.values[one.best], metric)}",
                 format_value(scores.best(name, one.pattern, metric), metric),
                 f"{len(one.worse)} of {len(one.values) - 1}",
-                _several(one.leaders[1:]) or "none",
+                _several([_with_most(one, method, metric) for method in one.leaders[1:]]) or "none",
                 _cost(one.leaders, costs),
             ]
             for one in best
@@ -153,7 +171,9 @@ def draw_best_method(
         heading="Which method holds up, for which kind of missingness, and what does it cost?",
         text="Of each kind, the row shows the pattern under which the methods are worst. Values "
         "are means over seeds. A method is significantly worse than the best by the 95 % interval "
-        "of the difference and after Holm's correction.",
+        "of the difference and after Holm's correction. Of each other method, the row says by how "
+        "much it may be worse than the best, at most, by that interval: a method that varies much "
+        "between seeds can lose much and yet not be significantly worse.",
         panels=panels,
         caption="Training: processor time of the best method's training, and the method that "
         "costs least of those that are not significantly worse.",
@@ -221,27 +241,66 @@ def _hardest(
     return [(kind, *worst[kind][1:]) for kind in _KINDS if kind in worst]
 
 
-def _hold_up(rows: Sequence[BestMethod], costs: Mapping[str, float]) -> str:
-    """Say which methods are among the leaders of every row, or of most rows."""
+def _hold_up(rows: Sequence[BestMethod], costs: Mapping[str, float], metric: str) -> str:
+    """Say which methods are among the leaders of every row, or of most rows, and what is sure."""
     methods = list(dict.fromkeys(method for one in rows for method in one.leaders))
     counts = {method: sum(method in one.leaders for one in rows) for method in methods}
     most = max(counts.values())
-    leading = [method for method in methods if counts[method] == most]
+    lost = {method: _most_lost(rows, method) for method in methods if counts[method] == most}
+    leading = sorted(lost, key=lambda method: math.inf if (at := lost[method]) is None else at)
     every = len(rows[0].values)
     kinds = f"{len(rows)} kinds of missingness"
     if most < len(rows):
         words = f"no method is among the best for all {kinds}; {_several(leading)} {_is(leading)} "
-        words += f"for {most} of them"
-    elif len(leading) == every > 1:
-        return f"none of {every} methods is significantly worse than the best for any of {kinds}."
+        return f"{words}for {most} of them{_cheapest(leading, costs)}."
+    if len(leading) == every > 1:
+        words = f"none of {every} methods is significantly worse than the best for any of {kinds}"
     else:
         words = f"{_several(leading)} {_is(leading)} not significantly worse than the best method "
         words += f"for any of {kinds}"
+    surest = lost[leading[0]]
+    if len(leading) < 2 or surest is None:
+        return f"{words}{_cheapest(leading, costs)}."
+    words += f". Least can be lost with {leading[0]}: by the 95 % intervals, at most "
+    words += f"{_size(surest, metric)} under any kind"
+    return f"{words}{_cheapest(leading, costs, lost, metric)}."
+
+
+def _cheapest(
+    leading: Sequence[str],
+    costs: Mapping[str, float],
+    lost: Mapping[str, float | None] | None = None,
+    metric: str = "",
+) -> str:
+    """Say which of these methods costs least to train, and by how much it may be worse."""
     known = {method: costs[method] for method in leading if method in costs}
-    if len(known) > 1:
-        least = min(known, key=lambda method: known[method])
-        words += f". Of these, {least} costs least to train ({format_seconds(known[least])})"
-    return f"{words}."
+    if len(known) < 2:
+        return ""
+    least = min(known, key=lambda method: known[method])
+    words = f". Of these, {least} costs least to train ({format_seconds(known[least])})"
+    if lost is None or least == leading[0]:
+        return words
+    if (at_most := lost[least]) is None:
+        return f"{words}; by how much it is worse is not known"
+    return f"{words}; it may be worse by up to {_size(at_most, metric)}"
+
+
+def _most_lost(rows: Sequence[BestMethod], method: str) -> float | None:
+    """Return by how much a method may be worse than the best, at most, in any of the rows."""
+    lost = [one.most_lost[method] for one in rows if method in one.values]
+    known = [value for value in lost if value is not None]
+    return max(known) if len(known) == len(lost) else None
+
+
+def _size(lost: float, metric: str) -> str:
+    unit = " points" if is_percentage(metric) else ""
+    return f"{format_difference(lost, metric, signed=False)}{unit}"
+
+
+def _with_most(one: BestMethod, method: str, metric: str) -> str:
+    """Return a method with the most that it may be worse than the best."""
+    lost = one.most_lost[method]
+    return method if lost is None else f"{method} (by up to {_size(lost, metric)})"
 
 
 def _leads(one: BestMethod, scores: ResultTable, task: Mapping[str, Any]) -> str:

@@ -44,6 +44,8 @@ class Decision:
         better: the method that is significantly better; empty if neither is.
         words: the size of the difference with its interval, or the seeds that agree.
         strength: the difference in half-widths of its interval; 0 if neither method is better.
+        most_lost: by how much each method may be worse than the other, at most, by the 95 %
+            interval; None without one.
     """
 
     task: str
@@ -52,6 +54,7 @@ class Decision:
     better: str
     words: str
     strength: float
+    most_lost: tuple[float | None, float | None] = (None, None)
 
     @property
     def worse(self) -> str:
@@ -177,12 +180,12 @@ def _is_primary(row: Comparison | MethodComparison, tasks: TaskTables) -> bool:
 def _decide_over_seeds(
     row: MethodComparison, pair: tuple[str, str], task: Mapping[str, Any]
 ) -> Decision:
-    sign = better_sign(row, task=task)
+    sign, lost = better_sign(row, task=task), _most_lost(row, task)
     if not sign:
-        return Decision(row.task, row.missingness, pair, "", "", 0.0)
+        return Decision(row.task, row.missingness, pair, "", "", 0.0, lost)
     better = pair[0] if sign > 0 else pair[1]
     words, strength = _words_and_strength(row)
-    return Decision(row.task, row.missingness, pair, better, words, strength)
+    return Decision(row.task, row.missingness, pair, better, words, strength, lost)
 
 
 def _decide_over_runs(
@@ -192,19 +195,39 @@ def _decide_over_runs(
     *,
     by_run: Mapping[str, Series],
 ) -> Decision:
-    winners = set()
+    winners: set[str] = set()
+    lost: list[tuple[float | None, float | None]] = []
     for row in rows:
         sign = better_sign(row, task=task)
         first, second = by_run[row.run].method, by_run[row.baseline].method
         winners.add({1: first, -1: second, 0: ""}[sign])
+        one, other = _most_lost(row, task)
+        lost.append((one, other) if (first, second) == pair else (other, one))
+    most = (_greatest([ends[0] for ends in lost]), _greatest([ends[1] for ends in lost]))
     name, pattern = rows[0].task, rows[0].missingness
     (better, *others) = winners
     if others or not better:
-        return Decision(name, pattern, pair, "", "", 0.0)
+        return Decision(name, pattern, pair, "", "", 0.0, most)
     sizes = [_words_and_strength(row) for row in rows]
     strength = min(size for _, size in sizes)
     words = sizes[0][0] if len(rows) == 1 else f"with each of {len(rows)} seeds"
-    return Decision(name, pattern, pair, better, words, strength)
+    return Decision(name, pattern, pair, better, words, strength, most)
+
+
+def _most_lost(
+    row: TestedDifference, task: Mapping[str, Any]
+) -> tuple[float, float] | tuple[None, None]:
+    """Return by how much the first and its baseline may be worse, at most, by the interval."""
+    if row.low is None or row.high is None:
+        return None, None
+    lost = (-row.low, row.high) if task["higher_is_better"] else (row.high, -row.low)
+    return max(lost[0], 0.0), max(lost[1], 0.0)
+
+
+def _greatest(values: Sequence[float | None]) -> float | None:
+    """Return the greatest of the values; None if one is not known."""
+    known = [value for value in values if value is not None]
+    return max(known) if len(known) == len(values) else None
 
 
 def _words_and_strength(row: TestedDifference) -> tuple[str, float]:

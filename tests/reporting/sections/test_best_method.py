@@ -66,7 +66,8 @@ def test_each_kind_has_the_pattern_under_which_the_methods_are_worst() -> None:
 
 
 @pytest.mark.parametrize(
-    ("p_holm", "count", "others"), [(0.001, "1 of 1", "none"), (0.2, "0 of 1", "CLIP")]
+    ("p_holm", "count", "others"),
+    [(0.001, "1 of 1", "none"), (0.2, "0 of 1", "CLIP (by up to 52.0 points)")],
 )
 def test_a_method_is_significantly_worse_after_holm(p_holm: float, count: str, others: str) -> None:
     row = _cells(_data(_row("complete", 0.5, p_holm)))["nothing missing"]
@@ -95,6 +96,34 @@ def test_the_answer_names_the_methods_that_hold_up_under_every_kind() -> None:
     mixed = _data(_row("complete", 0.5), _row("without-ecg", -0.08), _row("mcar-30", 0.2))
     assert "no method is among the best for all 3 kinds of missingness" in _first(mixed)
     assert "Symile is for 2 of them" in _first(mixed)
+
+
+def _wide(pattern: str, difference: float, reach: float) -> Comparison:
+    row = _row(pattern, difference, p_holm=0.4)
+    return replace(row, low=difference - reach, high=difference + reach)
+
+
+def test_a_cheap_method_that_varies_much_is_named_with_all_that_it_may_lose() -> None:
+    """CLIP is cheaper and nowhere significantly worse, and may yet lose 0.25 + 0.38 of recall."""
+    rows = [_wide("complete", 0.25, 0.38), _wide("without-ecg", -0.05, 0.06)]
+    assert _first(_data(*rows, _wide("mcar-30", 0.05, 0.1))) == (
+        "Find the chest X-ray from ECG and labs: none of 2 methods is significantly worse than the "
+        "best for any of 3 kinds of missingness. Least can be lost with Symile: by the 95 % "
+        "intervals, at most 11.0 points under any kind. Of these, CLIP costs least to train "
+        "(30.0 s); it may be worse by up to 63.0 points."
+    )
+    cells = _cells(_data(*rows))
+    assert cells["nothing missing"][5] == "CLIP (by up to 63.0 points)"
+    assert cells["a modality always missing"][5] == "Symile (by up to 11.0 points)"
+    surest = _first(_data(*rows, _wide("mcar-30", 0.05, 0.1), seconds=(20.0, 30.0)))
+    assert surest.endswith("Of these, Symile costs least to train (20.0 s).")
+
+
+def test_without_a_comparison_no_size_is_claimed() -> None:
+    """Of one kind no comparison exists, so that what either may lose is not known."""
+    found = _first(_data(_wide("complete", 0.25, 0.38)))
+    assert "at most" not in found
+    assert "up to" not in found
 
 
 def test_the_second_sentence_names_the_leader_without_a_modality() -> None:

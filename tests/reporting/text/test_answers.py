@@ -171,3 +171,34 @@ def test_decided_comparisons_beyond_the_named_pairs_are_counted():
     ]
     found = answer_sentences(data.scores, decisions, tasks=data.tasks, series=data.series)
     assert any("; 3 more show a better method" in sentence for sentence in found), found
+
+
+@pytest.mark.parametrize(("higher", "expected"), [(True, (0.1, 0.3)), (False, (0.3, 0.1))])
+def test_a_decision_says_what_each_method_may_lose(
+    higher: bool, expected: tuple[float, float]
+) -> None:
+    """The first minus the other is between -0.1 and 0.3."""
+    data = made_data(tasks=(FIRST,))
+    (row,) = [one for one in data.comparisons if one.missingness == "complete"]
+    row = replace(row, difference=0.1, low=-0.1, high=0.3, p_holm=0.4)
+    tasks = {FIRST: {**data.tasks[FIRST], "higher_is_better": higher}}
+    (found,) = method_decisions([row], tasks=tasks, series=data.series)
+    assert found.most_lost == pytest.approx(expected)
+    (found,) = method_decisions(
+        [replace(row, low=None, high=None)], tasks=tasks, series=data.series
+    )
+    assert found.most_lost == (None, None)
+
+
+def test_of_several_seeds_the_worst_bounds_what_may_be_lost() -> None:
+    """In the second seed the pair stands the other way round: CLIP minus Symile."""
+    data = made_data(seeds=(0, 1), tasks=(FIRST,))
+    rows = [one for one in data.comparisons if one.missingness == "complete"]
+    rows = [replace(one, p_holm=0.4) for one in rows]
+    first = replace(rows[0], run="symile-0", baseline="clip-0", low=-0.1, high=0.3)
+    other = replace(rows[0], run="clip-1", baseline="symile-1", low=-0.4, high=0.05)
+    (found,) = method_decisions([first, other], tasks=data.tasks, series=data.series)
+    assert dict(zip(found.methods, found.most_lost, strict=True)) == {"Symile": 0.1, "CLIP": 0.4}
+    unknown = replace(other, low=None)
+    (found,) = method_decisions([first, unknown], tasks=data.tasks, series=data.series)
+    assert found.most_lost == (None, None)
