@@ -44,7 +44,8 @@ class _OutputAndSummary(nn.Module):
         read, exists = existing_tokens(encoder, tokens)
         summary = self.handler.summarize(read, column=self.column, exists=exists)
         output = encoder.from_tokens(tokens)
-        return torch.cat([output, summary.to(output.dtype)], dim=1)
+        kept = torch.promote_types(output.dtype, summary.dtype)  # of narrow outputs, no less
+        return torch.cat([output.to(kept), summary.to(kept)], dim=1)
 
 
 def split_summary(

@@ -13,8 +13,8 @@ from clinical_symile.models.missing_modality.base import (
     MissingModalityMethod,
     TokenHandler,
 )
-from clinical_symile.models.tokens import token_encoder
-from clinical_symile.objectives.token_attention import TokenQueries, TokenReader, attend
+from clinical_symile.models.tokens import token_reader
+from clinical_symile.objectives.token_attention import TokenQueries, attend
 
 
 class KeptTokens(TokenHandler):
@@ -35,8 +35,7 @@ class KeptTokens(TokenHandler):
     def connect(self, encoders: Mapping[str, nn.Module]) -> None:
         """See `TokenHandler`."""
         for name, encoder in encoders.items():
-            shape = token_encoder(encoder, name=name).token_shape
-            self.readers.append(TokenReader(shape, self.shape.width))
+            self.readers.append(token_reader(encoder, name=name, width=self.shape.width))
 
     def summarize(
         self,

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from clinical_symile.models.adapters.base import AdaptedEncoder
+from clinical_symile.objectives.token_attention import TokenReader
 
 
 @runtime_checkable
@@ -75,3 +76,21 @@ def token_encoder(encoder: nn.Module, *, name: str) -> TokenEncoder:
         "encoder that does, such as small_cnn, resnet18, resnet1d, mlp or sets, and without "
         "frozen = true. Choose one, or another missing_modality or fusion."
     )
+
+
+def token_reader(encoder: nn.Module, *, name: str, width: int) -> TokenReader:
+    """Return what maps the tokens of an encoder to keys and values.
+
+    The tokens of a set have no positions; see `TokenSetEncoder`.
+
+    Args:
+        encoder: the encoder of a modality.
+        name: the modality, for the message.
+        width: the width of keys and values.
+
+    Raises:
+        ValueError: the encoder gives no tokens.
+    """
+    inner = token_encoder(encoder, name=name)
+    ordered = not isinstance(inner, TokenSetEncoder)
+    return TokenReader(inner.token_shape, width, ordered=ordered)

@@ -52,13 +52,16 @@ class TokenReader(nn.Module):
     Args:
         shape: the number of tokens of a sample, and their width.
         width: the width of keys and values.
+        ordered: True if the place of a token says what it is; False for a set, whose tokens say it
+            themselves, and have no positions.
     """
 
-    def __init__(self, shape: tuple[int, int], width: int):
+    def __init__(self, shape: tuple[int, int], width: int, *, ordered: bool = True):
         super().__init__()
         count, of_token = shape
         self.project = nn.Linear(of_token, width)
-        self.positions = nn.Parameter(0.02 * torch.randn(count, width))
+        positions = nn.Parameter(0.02 * torch.randn(count, width)) if ordered else None
+        self.register_parameter("positions", positions)
         self.norm = nn.LayerNorm(width)
         self.keys = nn.Linear(width, width, bias=False)
         self.values = nn.Linear(width, width, bias=False)
@@ -67,7 +70,10 @@ class TokenReader(nn.Module):
         self, tokens: Float[Tensor, "sample token number"]
     ) -> tuple[Float[Tensor, "sample token width"], Float[Tensor, "sample token width"]]:
         """Return keys and values."""
-        read = self.norm(self.project(tokens) + self.positions)
+        projected = self.project(tokens)
+        if self.positions is not None:
+            projected = projected + self.positions
+        read = self.norm(projected)
         return self.keys(read), self.values(read)
 
 
@@ -87,12 +93,14 @@ def attend(
             weight of 0. None if all exist.
 
     Returns:
-        The mean of values by softmax weights, and the log of the weights' normalizer.
+        The mean of values by softmax weights, and the log of the weights' normalizer, which has 32
+        bits at least: others' shares depend on its digits.
     """
     scores = queries @ keys.mT / math.sqrt(queries.shape[1])
+    scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
     if exists is not None:
         scores = scores.masked_fill(~exists[:, None], torch.finfo(scores.dtype).min)
-    return scores.softmax(dim=2) @ values, scores.logsumexp(dim=2)
+    return scores.softmax(dim=2).to(values.dtype) @ values, scores.logsumexp(dim=2)
 
 
 def join_attention(

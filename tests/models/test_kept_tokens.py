@@ -162,11 +162,41 @@ def test_the_order_of_analytes_changes_nothing(model: MultimodalEncoder, batch: 
     before, order = model(batch), torch.tensor([3, 0, 4, 1, 2])
     labs: Any = model.encoders["labs"]
     with torch.no_grad():
-        for rows in (labs.analytes, handler_of(model).readers[2].positions[1:]):
-            rows.copy_(rows[order].clone())
+        labs.analytes.copy_(labs.analytes[order].clone())
     inputs = {**batch.inputs, "labs": batch.inputs["labs"][:, :, order]}
     after = model(replace(batch, inputs=inputs))
     torch.testing.assert_close(after.readable, before.readable)
+
+
+def test_the_order_of_the_tokens_of_a_set_changes_nothing(
+    model: MultimodalEncoder, batch: Batch, generator: torch.Generator
+):
+    """Analytes are a set; places of an image are not, and have positions."""
+    handler, column = handler_of(model), MODALITIES.index("labs")
+    labs = cast(AnalyteSet, model.encoders["labs"])
+    tokens = labs.tokens(batch.inputs["labs"])
+    order = torch.randperm(tokens.shape[1], generator=generator)
+
+    def summary(tokens: Tensor) -> Tensor:
+        return handler.summarize(tokens, column=column, exists=labs.exists(tokens))
+
+    torch.testing.assert_close(summary(tokens[:, order]), summary(tokens))
+    assert [reader.positions is None for reader in handler.readers] == [False, False, True]
+
+
+def test_summaries_keep_32_bits_where_encoders_compute_in_16(
+    model: MultimodalEncoder, batch: Batch
+):
+    model = model.float()
+    inputs = {name: values.float() for name, values in batch.inputs.items()}
+    with torch.autocast("cpu", torch.bfloat16):
+        found = model(replace(batch, inputs=inputs)).summary
+    assert found is not None
+    _, normalizers = QUERIES.unpack(found)
+    assert normalizers.dtype == torch.float32
+    assert (normalizers != normalizers.bfloat16()).any()
+    whole = model(replace(batch, inputs=inputs)).summary
+    torch.testing.assert_close(found, whole, rtol=0.05, atol=0.05)
 
 
 def test_an_analyte_that_is_not_measured_is_no_token(model: MultimodalEncoder, batch: Batch):
@@ -178,18 +208,16 @@ def test_an_analyte_that_is_not_measured_is_no_token(model: MultimodalEncoder, b
         found = model(replace(batch, inputs={**batch.inputs, "labs": changed})).readable
         assert torch.equal(found, before)
         found[1].sum().backward()  # it has the first, the third and the fifth
-        reader = handler_of(model).readers[2]
         assert labs.analytes.grad is not None
-        for gradient in (labs.analytes.grad, reader.positions.grad[1:]):
-            assert (gradient != 0).any(dim=1).tolist() == [True, False, True, False, True]
+        moved = (labs.analytes.grad != 0).any(dim=1).tolist()
+        assert moved == [True, False, True, False, True]
     # A model that never knew the second and the fourth keeps the same of this sample.
     known = torch.tensor([0, 2, 4])
     fewer = MultimodalEncoder(
         encoders(3), dim=DIM, norm="l2", missing_modality="drop", token_queries=QUERIES
     ).double()
-    weights, positions = model.state_dict(), "missing_modality.readers.2.positions"
+    weights = model.state_dict()
     weights["encoders.labs.analytes"] = weights["encoders.labs.analytes"][known]
-    weights[positions] = weights[positions][torch.tensor([0, 1, 3, 5])]
     fewer.load_state_dict(weights)
     inputs = {**batch.inputs, "labs": batch.inputs["labs"][:, :, known]}
     found = fewer(replace(batch, inputs=inputs)).readable[1]

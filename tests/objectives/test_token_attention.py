@@ -46,6 +46,20 @@ def test_attention_to_parts_joins_to_that_over_all_their_tokens(generator: torch
     assert (nothing == 0).all()
 
 
+def test_narrow_tokens_are_weighed_in_32_bits(generator: torch.Generator):
+    """In bfloat16 a normalizer near 4 would have steps of 1/64."""
+    queries, keys = (torch.randn(*shape, generator=generator) for shape in ((2, 8), (3, 50, 8)))
+    queries, keys = queries.bfloat16(), keys.bfloat16()
+    found, normalizer = attend(queries, keys, keys)
+    assert (found.dtype, normalizer.dtype) == (torch.bfloat16, torch.float32)
+    scores = (queries @ keys.mT).double() / math.sqrt(8)
+    expected = scores.logsumexp(dim=2).float()
+    torch.testing.assert_close(normalizer, expected, rtol=0, atol=0.01)
+    assert (normalizer != normalizer.bfloat16()).any()
+    packed = TokenQueries(2, 8).pack(found, normalizer)
+    assert torch.equal(TokenQueries(2, 8).unpack(packed[:, None])[1][:, 0], normalizer)
+
+
 def test_a_token_that_does_not_exist_has_no_weight(generator: torch.Generator):
     queries, keys, values = (
         torch.randn(*shape, generator=generator, dtype=torch.float64)

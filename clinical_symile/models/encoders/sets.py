@@ -6,15 +6,20 @@ from torch import Tensor, nn
 
 from clinical_symile.models.encoders._validation import require_counts
 
+_MEAN, _DEVIATION = 0.5, 12**-0.5  # of percentiles, which are uniform from 0 to 1
+
 
 class AnalyteSet(nn.Module):
     """Attention over the analytes that a sample has; one that is not measured is no token.
 
     The token of a measured analyte is a learned vector of the analyte plus a perceptron of its
-    value. A learned token and these attend to each other in a transformer; the output is a linear
-    function of what the learned token ends as. The order of analytes has no meaning. A sample
-    without any has the learned token alone. The tokens that it gives to others are these, before
-    the transformer, with a last number of 1 where they exist and 0 where not.
+    value. Percentiles are uniform from 0 to 1, and the perceptron reads them with a mean of 0 and a
+    variance of 1: read as they are, they move a token so little beside the analyte's vector that a
+    few hundred samples teach the encoder nothing. A learned token and these attend to each other in
+    a transformer; the output is a linear function of what the learned token ends as. The order of
+    analytes has no meaning. A sample without any has the learned token alone. The tokens that it
+    gives to others are these, before the transformer, with a last number of 1 where they exist and
+    0 where not.
 
     Source: the set of measurements as tokens of Lee et al., "Learning Missing Modal Electronic
     Health Records with Unified Multi-modal Data Embedding and Modality-Aware Attention" (UMSE),
@@ -90,8 +95,8 @@ class AnalyteSet(nn.Module):
     ) -> tuple[Float[Tensor, "sample token width"], Bool[Tensor, "sample token"]]:
         """Return the learned token and those of analytes, and which exist."""
         measured = vector[:, 1] > 0.5
-        values = torch.where(measured, vector[:, 0], torch.zeros_like(vector[:, 0]))
-        tokens = self.values(values[:, :, None]) + self.analytes
+        values = torch.where(measured, vector[:, 0], torch.full_like(vector[:, 0], _MEAN))
+        tokens = self.values((values[:, :, None] - _MEAN) / _DEVIATION) + self.analytes
         start = self.start.expand(len(vector), 1, -1).to(tokens)
         exists = nn.functional.pad(measured, (1, 0), value=True)  # the learned one always does
         return torch.cat([start, tokens], dim=1), exists

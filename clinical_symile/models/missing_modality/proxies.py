@@ -14,9 +14,9 @@ from clinical_symile.models.missing_modality.base import (
     MissingModalityMethod,
     TokenHandler,
 )
-from clinical_symile.models.tokens import token_encoder
+from clinical_symile.models.tokens import token_reader
 from clinical_symile.objectives.arguments import above, refuse
-from clinical_symile.objectives.token_attention import TokenReader, attend
+from clinical_symile.objectives.token_attention import attend
 
 _MOST_MODALITIES = 8
 _WIDTH = 64
@@ -73,8 +73,7 @@ class ProxyTokens(TokenHandler, FillingHandler):
         """
         for name, encoder in encoders.items():
             refuse_frozen_or_adapted(encoder, name=name)
-            shape = token_encoder(encoder, name=name).token_shape
-            self.readers.append(TokenReader(shape, _WIDTH))
+            self.readers.append(token_reader(encoder, name=name, width=_WIDTH))
             made = Lora(rank=_RANK).updates(encoder, head=None)
             self.updates.append(nn.ModuleList(made.values()))
             self.layers.append(tuple(made))

@@ -58,8 +58,22 @@ def test_its_tokens_say_which_analytes_are_measured(encoder: AnalyteSet, labs: T
     assert encoder.token_shape == tokens.shape[1:] == (6, 9)
     assert torch.equal(encoder.exists(tokens)[:, 1:], labs[:, 1] == 1)
     assert encoder.exists(tokens)[:, 0].all()  # the learned one
-    expected = encoder.analytes[2] + encoder.values(labs[1, 0, 2:3])
+    standardized = (labs[1, 0, 2:3] - 0.5) * 12**0.5  # uniform from 0 to 1
+    expected = encoder.analytes[2] + encoder.values(standardized)
     torch.testing.assert_close(tokens[1, 3, :-1], expected)
+
+
+def test_a_value_moves_its_token_visibly_from_the_start() -> None:
+    """From the 10th to the 90th percentile a token moves by a good part of its own length.
+
+    With the percentiles as they are it moved by less than a fifth, and was not learned.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        encoder = AnalyteSet((2, 25), 16)
+    ends = [torch.stack([torch.full((1, 25), at), torch.ones(1, 25)], dim=1) for at in (0.1, 0.9)]
+    low, high = (encoder.tokens(labs)[:, 1:, :-1] for labs in ends)
+    assert (high - low).norm(dim=2).mean() > 0.2 * encoder.analytes.norm(dim=1).mean()
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (5,), (3, 5), (12, 100)])
