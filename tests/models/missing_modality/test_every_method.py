@@ -123,7 +123,10 @@ def test_every_task_of_a_method_trains(
 
 
 def test_the_tasks_of_the_methods_differ_in_nothing_else(catalog: Catalog):
-    plain = {name: read_task(catalog, f"pretraining/{name}") for name in ("symile", "clip")}
+    plain = {
+        name.rpartition("/")[2]: read_task(catalog, f"pretraining/{name}")
+        for name in ("symile", "clip", "objectives/outcome")
+    }
     folder = "pretraining/missingness/"
     ready = [name for name in catalog.tasks if name.startswith(folder)]
     names = sorted(name.removeprefix(folder) for name in ready)
@@ -134,7 +137,8 @@ def test_the_tasks_of_the_methods_differ_in_nothing_else(catalog: Catalog):
         assert isinstance(task, Pretraining)
         same = {"name", "description", "missing_modality", "missingness", "settings"}
         same.add("modality_dropout")
-        base = plain["clip" if "/clip/" in name or name.endswith("/zero") else "symile"]
+        in_folder = name.removeprefix(folder).rpartition("/")[0]
+        base = plain[in_folder or ("clip" if name.endswith("/zero") else "symile")]
         assert task.model_dump(exclude=same) == base.model_dump(exclude=same)
         methods.add(task.missing_modality)
     assert methods == set(MISSING_MODALITY_METHODS)
