@@ -1,9 +1,9 @@
 """The figure of the missing-data study, from the tables that `methods_compared.py` wrote.
 
-Run with `python benchmarks/methods_drawn.py`. It reads `benchmarks/results/missingness_compared*.md`,
-one table for each world of the synthetic cohort, and writes `missingness_compared.svg` beside them.
-A row is a way to train with missing modalities, with Symile and with CLIP; a column is what is
-missing when the model is used.
+Run with `python benchmarks/methods_drawn.py`. It reads `missingness_compared*.md` in
+`benchmarks/results/`, one table for each world of the synthetic cohort, and writes
+`missingness_compared.svg` beside them. A row is a way to train with missing modalities, with Symile
+and with CLIP; a column is what is missing when the model is used.
 """
 
 import argparse
