@@ -90,7 +90,7 @@ def draw(tables: Sequence[str]) -> Figure:
     """One row of panels for each table."""
     read = [(title(text), read_table(text)) for text in tables]
     sizes = [len(by_way(values)) + 1.5 for _, values in read]
-    figure = Figure(figsize=(12, 0.25 * sum(sizes) + 1.2), layout="constrained")
+    figure = Figure(figsize=(9.5, 0.25 * sum(sizes) + 1.2), layout="constrained")
     grid = figure.subplots(
         len(read),
         len(COLUMNS),

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from clinical_symile.models.encoders._validation import require_counts
 
-_MEAN, _DEVIATION = 0.5, 12**-0.5  # of percentiles, which are uniform from 0 to 1
+_OF_PERCENTILES = (0.5, 12**-0.5)  # mean and standard deviation: they are uniform from 0 to 1
 
 
 class AnalyteSet(nn.Module):
@@ -43,6 +43,8 @@ class AnalyteSet(nn.Module):
     description = "Attention over the analytes that are measured, as tokens of name and value."
     source = "Lee et al. (UMSE), MLHC 2023, https://arxiv.org/abs/2305.02504"
 
+    read_as: Tensor  # mean and standard deviation of percentiles, kept with the weights
+
     def __init__(
         self,
         shape: tuple[int, ...],
@@ -64,6 +66,8 @@ class AnalyteSet(nn.Module):
         self.token_shape = (shape[1] + 1, width + 1)
         self.analytes = nn.Parameter(torch.randn(shape[1], width))
         self.start = nn.Parameter(torch.randn(width))
+        self.register_buffer("read_as", torch.tensor(_OF_PERCENTILES))
+        self.register_load_state_dict_pre_hook(_reads_as_before)
         self.values = nn.Sequential(nn.Linear(1, width), nn.GELU(), nn.Linear(width, width))
         layer = nn.TransformerEncoderLayer(
             width, heads, 4 * width, 0.0, "gelu", batch_first=True, norm_first=True
@@ -95,8 +99,9 @@ class AnalyteSet(nn.Module):
     ) -> tuple[Float[Tensor, "sample token width"], Bool[Tensor, "sample token"]]:
         """Return the learned token and those of analytes, and which exist."""
         measured = vector[:, 1] > 0.5
-        values = torch.where(measured, vector[:, 0], torch.full_like(vector[:, 0], _MEAN))
-        tokens = self.values((values[:, :, None] - _MEAN) / _DEVIATION) + self.analytes
+        values = torch.where(measured, vector[:, 0], torch.zeros_like(vector[:, 0]))
+        mean, deviation = self.read_as
+        tokens = self.values((values[:, :, None] - mean) / deviation) + self.analytes
         start = self.start.expand(len(vector), 1, -1).to(tokens)
         exists = nn.functional.pad(measured, (1, 0), value=True)  # the learned one always does
         return torch.cat([start, tokens], dim=1), exists
@@ -106,3 +111,9 @@ class AnalyteSet(nn.Module):
     ) -> Float[Tensor, "sample dim"]:
         found = self.layers(tokens, src_key_padding_mask=~exists)
         return self.head(found[:, 0])
+
+
+def _reads_as_before(encoder: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
+    """Let weights of versions up to 0.2.6 read percentiles as they are, as in their training."""
+    if f"{prefix}analytes" in state:
+        state.setdefault(f"{prefix}read_as", torch.tensor([0.0, 1.0]))

@@ -76,6 +76,18 @@ def test_a_value_moves_its_token_visibly_from_the_start() -> None:
     assert (high - low).norm(dim=2).mean() > 0.2 * encoder.analytes.norm(dim=1).mean()
 
 
+def test_weights_of_earlier_versions_read_percentiles_as_they_are(
+    encoder: AnalyteSet, labs: Tensor
+) -> None:
+    """Up to version 0.2.6 nothing was subtracted, and no such number was kept."""
+    kept = {name: value for name, value in encoder.state_dict().items() if name != "read_as"}
+    encoder.load_state_dict({**kept, "read_as": torch.tensor([0.5, 0.25])})
+    assert encoder.read_as.tolist() == [0.5, 0.25]
+    encoder.load_state_dict(dict(kept))
+    expected = encoder.analytes[2] + encoder.values(labs[1, 0, 2:3])
+    torch.testing.assert_close(encoder.tokens(labs)[1, 3, :-1], expected)
+
+
 @pytest.mark.parametrize("shape", [(1, 8, 8), (5,), (3, 5), (12, 100)])
 def test_inputs_that_are_no_labs_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"expected \[2, analyte\]"):
