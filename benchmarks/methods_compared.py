@@ -3,7 +3,8 @@
 Run with `clinical-symile benchmark objectives --cohort synthetic --out objectives --jobs 2`, then
 `python benchmarks/methods_compared.py objectives objectives`, the report and its folder; it writes
 `benchmarks/results/objectives_compared.md`. The same with `missingness`. After `--tune`, it has
-the setting that was chosen.
+the setting that was chosen. A benchmark without retrieval has other columns; give its table another
+name by `--out`.
 """
 
 import argparse
@@ -19,7 +20,8 @@ from clinical_symile.reporting.benchmark_report import load_benchmark
 from clinical_symile.reporting.report_data import ReportData
 
 RETRIEVAL, OUTCOME = "retrieval/cxr_given_ecg_labs", "classification/deterioration"
-COLUMNS = {
+Columns = tuple[tuple[str, str, str], ...]  # a task, a pattern and a title
+COLUMNS: Mapping[str, Columns] = {
     "objectives": (
         (RETRIEVAL, "complete", "recall, nothing missing"),
         (RETRIEVAL, "without-ecg", "without the ECG"),
@@ -42,6 +44,18 @@ COLUMNS = {
         (OUTCOME, "only-labs", "AUROC, labs alone"),
     ),
 }
+BY_HEAD = "classification/more/deterioration_by_head"
+SUPERVISED: Columns = (  # of a benchmark without retrieval
+    (BY_HEAD, "complete", "AUROC, nothing missing"),
+    (BY_HEAD, "without-cxr", "without the X-ray"),
+    (BY_HEAD, "without-ecg", "without the ECG"),
+    (BY_HEAD, "without-labs", "without the labs"),
+    (BY_HEAD, "only-cxr", "X-ray alone"),
+    (BY_HEAD, "only-ecg", "ECG alone"),
+    (BY_HEAD, "only-labs", "labs alone"),
+    (BY_HEAD, "mcar-30", "30 % of each missing"),
+    (BY_HEAD, "mnar-30", "30 %, more often by the value"),
+)
 REFERENCES = {"pair-sums": "best sum over pairs, found by search", "oracle": "oracle"}
 RESULTS = Path(__file__).parent / "results"
 
@@ -71,7 +85,7 @@ def main() -> None:
 
 def page(data: ReportData, *, report: str) -> str:
     """The values of each method, the best first, with the cost of its training."""
-    columns, found = COLUMNS[report], intervals(data)
+    columns, found = COLUMNS[report] if RETRIEVAL in data.tasks else SUPERVISED, intervals(data)
     seconds: dict[str, list[float]] = {}
     for record in data.runs:
         if record["name"] not in BASELINES:
@@ -124,6 +138,7 @@ def _command(data: ReportData, report: str, tasks: Sequence[str], seeds: Sequenc
     listed = open_catalog().path("reports", report)
     default = tomllib.loads(listed.read_text(encoding="utf-8"))["pretraining"]
     some = "" if set(tasks) == set(default) else f" --pretraining {','.join(tasks)}"
+    some += "" if RETRIEVAL in data.tasks else f" --tasks {','.join(data.tasks)}"
     return (
         f"clinical-symile benchmark {report} --cohort {data.cohort['cohort']} --out {report} "
         f"--jobs 2 --seeds {','.join(map(str, seeds))}{' --tune' * bool(data.settings)}{some}"
@@ -152,11 +167,15 @@ def _about(data: ReportData, report: str) -> str:
         if data.settings
         else ""
     )
+    metric = (
+        "Recall is recall@1 of the chest X-ray among ten candidates (chance 0.100)."
+        if RETRIEVAL in data.tasks
+        else "AUROC is for deterioration, by the head that was trained with the encoders."
+    )
     return (
         f"{len(trained)} trainings, {_seeds(seeds)}, on *{data.cohort['title'].rstrip('.')}*. "
-        "Recall is recall@1 of the chest X-ray among ten candidates (chance 0.100). Intervals are "
-        f"of 95 %, {spread}. Seconds are processor time of a training on one thread, PyTorch "
-        f"{torch}.{tuned}{took}\n\n"
+        f"{metric} Intervals are of 95 %, {spread}. Seconds are processor time of a training on "
+        f"one thread, PyTorch {torch}.{tuned}{took}\n\n"
         f"Made by `{_command(data, report, tasks, seeds)}`, then "
         f"`python benchmarks/methods_compared.py {report} {report}`."
     )
