@@ -8,7 +8,12 @@ from clinical_symile.missingness.part_patterns import SHIFTED_MARKER
 from clinical_symile.reporting.cohort_counts import subjects_sentence
 from clinical_symile.reporting.figures.picture import Legend
 from clinical_symile.reporting.report_data import ReportFacts
-from clinical_symile.reporting.result_lookup import ResultTable, Series, TaskTables
+from clinical_symile.reporting.result_lookup import (
+    MethodLines,
+    ResultTable,
+    Series,
+    TaskTables,
+)
 from clinical_symile.reporting.sections.base import (
     Content,
     ReportPanel,
@@ -107,6 +112,12 @@ def _leading_panel(
     return max(drawn.values(), key=lambda pair: pair[0], default=(0.0, None))[1]
 
 
+def _degradation_panel(lines: MethodLines, tasks: TaskTables) -> ReportPanel | None:
+    """Draw the first curve over severities, with a line for each method."""
+    panels = degradation_panels(lines.scores, tasks=tasks, series=lines.series)
+    return replace(panels[0], title=f"{panels[0].title}{lines.words}") if panels else None
+
+
 def draw_retained(
     *,
     scores: ResultTable,
@@ -114,11 +125,11 @@ def draw_retained(
     tasks: TaskTables,
     trained: Sequence[Series],
     facts: ReportFacts,
+    lines: MethodLines,
 ) -> Content:
     """Answer what is retained when modalities are missing."""
     found = retained_answers(scores, decisions, tasks=tasks, series=trained)
-    panel = next(iter(degradation_panels(scores, tasks=tasks, series=trained)), None)
-    return _first_screen(found, panel, facts)
+    return _first_screen(found, _degradation_panel(lines, tasks), facts)
 
 
 def draw_objective_findings(
@@ -129,11 +140,11 @@ def draw_objective_findings(
     tasks: TaskTables,
     trained: Sequence[Series],
     facts: ReportFacts,
+    lines: MethodLines,
 ) -> Content:
     """Answer which objective leads without a modality, and which ones pass sums over pairs."""
     found = objective_sentences(scores, comparisons, decisions, tasks=tasks, trained=trained)
-    panel = next(iter(degradation_panels(scores, tasks=tasks, series=trained)), None)
-    return _first_screen(found, panel, facts)
+    return _first_screen(found, _degradation_panel(lines, tasks), facts)
 
 
 def draw_method_findings(
@@ -143,13 +154,13 @@ def draw_method_findings(
     tasks: TaskTables,
     trained: Sequence[Series],
     facts: ReportFacts,
+    lines: MethodLines,
 ) -> Content:
     """Answer which method holds up, for which kind of missingness, and how sure that is."""
     best = best_methods(scores, decisions, tasks=tasks, trained=trained)
     found = best_method_sentences(best, training_costs(facts.runs, trained), scores, tasks=tasks)
     found += retained_answers(scores, decisions, tasks=tasks, series=trained)
-    panel = next(iter(degradation_panels(scores, tasks=tasks, series=trained)), None)
-    return _first_screen(found, panel, facts)
+    return _first_screen(found, _degradation_panel(lines, tasks), facts)
 
 
 def draw_mismatch_findings(
@@ -272,7 +283,7 @@ FINDING_SENTENCES = Section(
 
 OBJECTIVE_FINDINGS = Section(
     "objective_findings",
-    ("comparisons", *_NEEDS),
+    ("comparisons", "lines", *_NEEDS),
     draw_objective_findings,
     "sections/sentences.j2",
     display_name="objectives, in sentences",
@@ -281,7 +292,7 @@ OBJECTIVE_FINDINGS = Section(
 
 METHOD_FINDINGS = Section(
     "method_findings",
-    _NEEDS,
+    ("lines", *_NEEDS),
     draw_method_findings,
     "sections/sentences.j2",
     display_name="methods, in sentences",
@@ -326,7 +337,7 @@ SHIFT_FINDINGS = Section(
 
 RETAINED = Section(
     "retained",
-    _NEEDS,
+    ("lines", *_NEEDS),
     draw_retained,
     "sections/sentences.j2",
     display_name="retained performance, in sentences",

@@ -9,9 +9,11 @@ from clinical_symile.data.store_manifest import is_synthetic
 from clinical_symile.registry.run_names import ORACLE
 from clinical_symile.reporting.result_lookup import (
     DIAGNOSTIC,
+    MethodLines,
     ResultTable,
     Series,
     TaskTables,
+    mean_over_seeds,
     method_series,
 )
 from clinical_symile.reporting.text.answers import Decision, method_decisions
@@ -162,6 +164,13 @@ class ReportData:
     def trained(self) -> list[Series]:
         """Each run that is no baseline, with its label and colour."""
         return [one for one in self.series if one.run not in self.baselines]
+
+    @cached_property
+    def lines(self) -> MethodLines:
+        """What a figure with one line for each method shows."""
+        return mean_over_seeds(
+            self.scores, self.seeds, methods=self.methods_by_task, trained=self.trained
+        )
 
     @cached_property
     def decisions(self) -> list[Decision]:

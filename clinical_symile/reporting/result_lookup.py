@@ -3,12 +3,13 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from clinical_symile.missingness.patterns import parse_pattern
 from clinical_symile.registry.run_names import ORACLE
 from clinical_symile.reporting.text.labels import baseline_label, objective_label
+from clinical_symile.tracking.benchmark_tables import SeedComponents
 from clinical_symile.tracking.results import Result
 from clinical_symile.tracking.rounding import sizes_in_words
 
@@ -50,6 +51,10 @@ class ResultTable:
         """Return the result of one run."""
         return self._rows.get((run, task, pattern, metric))
 
+    def replaced(self, rows: Iterable[Result]) -> "ResultTable":
+        """Return a table with these results in place of those of the same run and metric."""
+        return ResultTable([*self._rows.values(), *rows])
+
     def has_task(self, run: str, task: str) -> bool:
         """Return whether a run has any result on a task."""
         return any(row.run == run for row in self.of(task=task))
@@ -84,6 +89,52 @@ class ResultTable:
     def metrics(self, task: str) -> list[str]:
         """Return a task's metrics in the order of evaluation."""
         return list(dict.fromkeys(row.metric for row in self.of(task=task)))
+
+
+@dataclass(frozen=True)
+class MethodLines:
+    """What a figure with one line for each method shows.
+
+    Attributes:
+        scores: results; those of the first run of a method are means over its seeds.
+        series: this run of each method, labelled by the method.
+        words: what a title adds.
+    """
+
+    scores: ResultTable
+    series: Sequence[Series]
+    words: str
+
+
+def mean_over_seeds(
+    scores: ResultTable,
+    means: Iterable[SeedComponents],
+    *,
+    methods: Mapping[str, Series],
+    trained: Sequence[Series],
+) -> MethodLines:
+    """Return each method as one line, the mean over its seeds: lines of all runs hide each other.
+
+    Args:
+        scores: all results.
+        means: of the methods with several seeds, with intervals over subjects and seeds.
+        methods: the methods by the names of `means`.
+        trained: the runs, without baselines. Without means, each is a line.
+    """
+    if not (means := list(means)):
+        return MethodLines(scores, trained, "")
+    first = {one.method: one for one in reversed(trained)}
+    rows = []
+    for mean in means:
+        method = methods.get(mean.method)
+        if method is None or method.method not in first:
+            continue
+        run = first[method.method].run
+        row = scores.get(run, mean.task, mean.missingness, mean.metric)
+        if row is not None:
+            rows.append(replace(row, value=mean.mean, low=mean.low, high=mean.high))
+    series = [replace(one, label=one.method) for one in trained if first[one.method] is one]
+    return MethodLines(scores.replaced(rows), series, ", mean over seeds")
 
 
 def depends_on_severity(pattern: str) -> bool:

@@ -1,6 +1,9 @@
 from dataclasses import replace
 
-from clinical_symile.reporting.result_lookup import ResultTable, method_series
+import pytest
+
+from clinical_symile.reporting.result_lookup import ResultTable, mean_over_seeds, method_series
+from clinical_symile.tracking.benchmark_tables import SeedComponents
 from tests.helpers.report_data import FIRST, made_data, made_run
 
 
@@ -46,3 +49,44 @@ def test_a_run_without_a_record_keeps_its_own_name():
     data = made_data()
     others = method_series([], [row.run for row in data.results])
     assert [one.label for one in others] == ["symile-0", "clip-0"]
+
+
+@pytest.mark.parametrize("named", ["symile-0", "pretraining/symile"])
+def test_a_method_with_several_seeds_is_one_line_of_means(named: str):
+    data = made_data(seeds=(0, 1), tasks=(FIRST,))
+    runs = [{**run, "task": f"pretraining/{run['name'][:-2]}"} for run in data.runs]
+    data = replace(data, runs=runs)
+    mean = SeedComponents(
+        cohort="synthetic",
+        task=FIRST,
+        missingness="complete",
+        method=named,
+        metric="recall_at_1",
+        n_seeds=2,
+        mean=0.7,
+        low=0.6,
+        high=0.8,
+        people=0.02,
+        seeds=0.01,
+        both=0.0,
+        between=0.01,
+        seeds_low=0.005,
+        seeds_high=0.06,
+        n_samples=500,
+        digest="0123456789abcdef",
+    )
+    unknown = replace(mean, method="pretraining/other", mean=0.1)
+    lines = mean_over_seeds(
+        data.scores, [mean, unknown], methods=data.methods_by_task, trained=data.trained
+    )
+    table, series = lines.scores, lines.series
+    assert [one.label for one in series] == ["Symile", "CLIP"]
+    rows = [table.get(one.run, FIRST, "complete", "recall_at_1") for one in series]
+    known = [(row.value, row.low, row.high) for row in rows if row is not None]
+    clip = data.scores.get("clip-0", FIRST, "complete", "recall_at_1")
+    assert clip is not None
+    assert known == [(0.7, 0.6, 0.8), (clip.value, clip.low, clip.high)]
+    assert lines.words == ", mean over seeds"
+    # Other patterns have no mean, and keep the run that stands for the method.
+    kept = table.get("symile-0", FIRST, "mcar-30", "recall_at_1")
+    assert kept == data.scores.get("symile-0", FIRST, "mcar-30", "recall_at_1")

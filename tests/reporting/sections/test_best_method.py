@@ -10,7 +10,12 @@ from clinical_symile.reporting.report_data import ReportData
 from clinical_symile.reporting.sections.best_method import BEST_METHOD, best_methods
 from clinical_symile.reporting.text.answers import Decision
 from clinical_symile.tracking.results import Comparison
-from tests.helpers.report_data import FIRST, made_comparison, made_data
+from tests.helpers.report_data import (
+    FIRST,
+    made_comparison,
+    made_data,
+    with_all_that_is_told,
+)
 
 VALUES = {
     ("symile-0", "complete"): 0.7,
@@ -139,6 +144,16 @@ def test_a_leader_is_beside_what_is_attainable_also_where_that_is_less() -> None
     data = replace(data, results=[*data.results, replace(template, run="oracle", **about)])
     sentence = _content(METHOD_FINDINGS, data).values["sentences"][1]
     assert "recall@1 (18 %; 17 % is attainable)" in sentence.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_the_figure_has_a_line_for_each_method() -> None:
+    data = made_data(seeds=(0, 1, 2), tasks=(FIRST,))
+    (panel,) = _content(METHOD_FINDINGS, data).panels
+    assert len([row for row in panel.body if row[0].startswith("Symile")]) == 3
+    means = with_all_that_is_told(made_data(seeds=(0, 1, 2))).seeds
+    (panel,) = _content(METHOD_FINDINGS, replace(data, seeds=means)).panels
+    assert [row[0] for row in panel.body if row[0] != "oracle"] == ["Symile", "CLIP"]
+    assert panel.title.endswith("recall@1, mean over seeds")
 
 
 def test_means_are_over_seeds_and_a_lower_value_can_be_better() -> None:
