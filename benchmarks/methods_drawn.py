@@ -104,10 +104,15 @@ def draw(tables: Sequence[str]) -> Figure:
         for column, axes in zip(COLUMNS, row, strict=True):
             draw_panel(axes, values, ways, column)
         row[0].set_yticks(range(len(ways)), list(ways))
-        row[0].set_title(name, loc="left", fontsize=10, fontweight="bold", pad=8)
+        row[0].set_title(" ", fontsize=10, pad=8)  # keeps the height that the heading takes
+        heading = row[0].annotate(
+            name, (0, 1), (0, 8), xycoords="axes fraction", textcoords="offset points"
+        )
+        heading.set(fontweight="bold", fontsize=10)
+        heading.set_in_layout(False)  # it reaches over the next panels
     for column, axes in zip(COLUMNS, grid[-1], strict=True):
         label = column if "AUROC" in column else f"recall@1, {column.removeprefix('recall, ')}"
-        axes.set_xlabel(label, fontsize=9)
+        axes.set_xlabel(label.replace(", ", ",\n"), fontsize=9)
     handles = [
         *(Line2D([], [], color=c, marker=m, label=name) for name, (c, m, _) in LOOKS.items()),
         Line2D([], [], color="grey", label="oracle"),
