@@ -167,7 +167,7 @@ class ReportData:
 
     @cached_property
     def lines(self) -> MethodLines:
-        """What a figure with one line for each method shows."""
+        """The results of a figure with one line for each method."""
         return mean_over_seeds(
             self.scores, self.seeds, methods=self.methods_by_task, trained=self.trained
         )

@@ -91,9 +91,9 @@ class ResultTable:
         return list(dict.fromkeys(row.metric for row in self.of(task=task)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class MethodLines:
-    """What a figure with one line for each method shows.
+    """The results of a figure with one line for each method.
 
     Attributes:
         scores: results; those of the first run of a method are means over its seeds.
