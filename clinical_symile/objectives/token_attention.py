@@ -1,6 +1,7 @@
 """Attention over the tokens of one modality, which can be joined with that over others' tokens."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -62,6 +63,7 @@ class TokenReader(nn.Module):
         self.project = nn.Linear(of_token, width)
         positions = nn.Parameter(0.02 * torch.randn(count, width)) if ordered else None
         self.register_parameter("positions", positions)
+        self.register_load_state_dict_pre_hook(_with_kept_positions)
         self.norm = nn.LayerNorm(width)
         self.keys = nn.Linear(width, width, bias=False)
         self.values = nn.Linear(width, width, bias=False)
@@ -75,6 +77,15 @@ class TokenReader(nn.Module):
             projected = projected + self.positions
         read = self.norm(projected)
         return self.keys(read), self.values(read)
+
+
+def _with_kept_positions(
+    reader: nn.Module, state: Mapping[str, Tensor], prefix: str, *_: object
+) -> None:
+    """Give a reader of a set the positions that weights of versions up to 0.2.6 have."""
+    kept = state.get(f"{prefix}positions")
+    if kept is not None and getattr(reader, "positions", None) is None:
+        reader.register_parameter("positions", nn.Parameter(torch.zeros_like(kept)))
 
 
 def attend(

@@ -115,7 +115,13 @@ def _leading_panel(
 def _degradation_panel(lines: MethodLines, tasks: TaskTables) -> ReportPanel | None:
     """Draw the first curve over severities, with a line for each method."""
     panels = degradation_panels(lines.scores, tasks=tasks, series=lines.series)
-    return replace(panels[0], title=f"{panels[0].title}{lines.words}") if panels else None
+    if not panels or not lines.words:
+        return next(iter(panels), None)
+    first, picture = panels[0], panels[0].picture
+    title, head = f"{first.title}{lines.words}", ["method", *first.head[1:]]
+    if picture is not None:
+        picture = replace(picture, title=f"{title}; the table below has the numbers")
+    return replace(first, title=title, head=head, picture=picture)
 
 
 def draw_retained(

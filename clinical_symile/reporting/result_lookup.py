@@ -51,9 +51,11 @@ class ResultTable:
         """Return the result of one run."""
         return self._rows.get((run, task, pattern, metric))
 
-    def replaced(self, rows: Iterable[Result]) -> "ResultTable":
-        """Return a table with these results in place of those of the same run and metric."""
-        return ResultTable([*self._rows.values(), *rows])
+    def replaced(self, rows: Sequence[Result]) -> "ResultTable":
+        """Return a table with these results in place of all of the same run, task and metric."""
+        drawn = {(row.run, row.task, row.metric) for row in rows}
+        kept = (r for r in self._rows.values() if (r.run, r.task, r.metric) not in drawn)
+        return ResultTable([*kept, *rows])
 
     def has_task(self, run: str, task: str) -> bool:
         """Return whether a run has any result on a task."""

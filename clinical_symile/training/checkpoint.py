@@ -1,5 +1,6 @@
 """Checkpoints: the best weights, and the state that training resumes from."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from clinical_symile.tracking.run import Run
 _TEACHER, _OBJECTIVE = "teacher.", "objective."
 # Prefixes of weight names in version 0.1, and their current names.
 _RENAMED_WEIGHTS = {"model.slots.": "model.missing_modality."}
+_SETS = re.compile(r"(model\.encoders\..+\.)values\.2\.weight")  # of the labs encoder `sets`
 
 
 def save_epoch(
@@ -77,11 +79,17 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
 def load_weights(run: Run) -> dict[str, Tensor]:
     """Load the weights of a run under their current names.
 
+    The labs encoder `sets` of versions up to 0.2.6 read percentiles as they are, and kept no scale.
+
     Raises:
         DataError: the file was changed since it was written.
     """
     check_content(run.weights, run.path)
-    return {_current_name(name): tensor for name, tensor in load_file(run.weights).items()}
+    found = {_current_name(name): tensor for name, tensor in load_file(run.weights).items()}
+    for stem in [match[1] for name in found if (match := _SETS.fullmatch(name))]:
+        if f"{stem}analytes" in found and f"{stem}start" in found:
+            found.setdefault(f"{stem}read_as", torch.tensor([0.0, 1.0]))
+    return found
 
 
 def resume(run: Run, learner: nn.Module, optimiser: torch.optim.Optimizer) -> list[dict[str, Any]]:

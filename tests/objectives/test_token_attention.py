@@ -90,3 +90,13 @@ def test_a_reader_tells_equal_tokens_apart_by_their_positions():
     assert keys.shape == values.shape == (2, 3, 4)
     assert (torch.pdist(keys[0]) > 0).all()
     assert torch.equal(keys[0], keys[1])
+
+
+def test_a_reader_of_a_set_takes_the_positions_that_its_weights_have():
+    """Weights of version 0.2.6 have them; new ones do not."""
+    before, reader = TokenReader((3, 2), 4), TokenReader((3, 2), 4, ordered=False)
+    tokens = torch.rand(2, 3, 2, generator=torch.Generator().manual_seed(0))
+    reader.load_state_dict(before.state_dict())
+    for found, expected in zip(reader(tokens), before(tokens), strict=True):
+        assert torch.equal(found, expected)
+    assert "positions" not in TokenReader((3, 2), 4, ordered=False).state_dict()

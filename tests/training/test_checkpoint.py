@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -75,3 +76,28 @@ def test_weights_of_version_0_1_are_loaded_under_todays_names(
     loaded = load_learner(run, task, synthetic_store).state_dict()
     for name, tensor in learner.state_dict().items():
         assert torch.equal(tensor, loaded[name]), name
+
+
+@pytest.mark.parametrize("task", ["pretraining/clip", "pretraining/objectives/outcome_sets"])
+def test_weights_of_a_set_of_analytes_of_version_0_2_6_are_read_as_they_were_trained(
+    catalog: Catalog, synthetic_store: CohortStore, tmp_path: Path, task: str
+):
+    """They read percentiles as they are, and what reads their tokens has positions."""
+    labs = 'encoders.labs={name="sets", width=8, heads=2}'
+    run, made = Run(tmp_path / "run"), mlp_task(catalog, labs, task=task)
+    run.path.mkdir()
+    learner = build_learner(made, synthetic_store, seed=3)
+    save_weights(learner, run)
+    old = load_file(run.weights)
+    now = old.pop("model.encoders.labs.read_as")
+    assert now.tolist() == pytest.approx([0.5, 12**-0.5])
+    reader, kept = "model.missing_modality.readers.2", torch.arange(1.0, 27.0)
+    if f"{reader}.keys.weight" in old:
+        width = old[f"{reader}.keys.weight"].shape[0]
+        old[f"{reader}.positions"] = kept[:, None].expand(-1, width).contiguous()
+    save_file(old, run.weights)
+    loaded = load_learner(run, made, synthetic_store).state_dict()
+    assert loaded["model.encoders.labs.read_as"].tolist() == [0, 1]
+    for name, tensor in old.items():
+        assert torch.equal(tensor, loaded[name]), name
+    assert (f"{reader}.positions" in loaded) == task.endswith("outcome_sets")

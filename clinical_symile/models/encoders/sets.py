@@ -67,7 +67,6 @@ class AnalyteSet(nn.Module):
         self.analytes = nn.Parameter(torch.randn(shape[1], width))
         self.start = nn.Parameter(torch.randn(width))
         self.register_buffer("read_as", torch.tensor(_OF_PERCENTILES))
-        self.register_load_state_dict_pre_hook(_reads_as_before)
         self.values = nn.Sequential(nn.Linear(1, width), nn.GELU(), nn.Linear(width, width))
         layer = nn.TransformerEncoderLayer(
             width, heads, 4 * width, 0.0, "gelu", batch_first=True, norm_first=True
@@ -111,9 +110,3 @@ class AnalyteSet(nn.Module):
     ) -> Float[Tensor, "sample dim"]:
         found = self.layers(tokens, src_key_padding_mask=~exists)
         return self.head(found[:, 0])
-
-
-def _reads_as_before(encoder: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
-    """Let weights of versions up to 0.2.6 read percentiles as they are, as in their training."""
-    if f"{prefix}analytes" in state:
-        state.setdefault(f"{prefix}read_as", torch.tensor([0.0, 1.0]))

@@ -126,4 +126,4 @@ PROJECTED = MissingModalityMethod(
         'Projection", 2024, https://arxiv.org/abs/2410.03010 (from a summary)'
     ),
 )
-"""A missing modality's embedding from projected tokens; each epoch hides half of what is there."""
+"""A missing modality's embedding from projected tokens; each epoch hides 30 % of what is there."""

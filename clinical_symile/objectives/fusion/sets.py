@@ -16,7 +16,8 @@ class TokenSetFusion(ModalityFusion):
     Tokens are places of an image, stretches of an ECG, and analytes; with the labs encoder `sets`,
     the measured ones alone. Each modality maps its tokens to keys and values of one width. A
     softmax over the whole set weighs the values, and a perceptron maps what all queries found to
-    the vector. The order of the set changes nothing. A missing modality has no tokens in it.
+    the vector. A token has a learned position, unless its encoder gives a set, whose order changes
+    nothing. A missing modality has no tokens.
 
     Attention to the set follows exactly from that to each modality. So a sample is encoded once,
     whatever is hidden later.

@@ -46,8 +46,8 @@ class BestMethod:
         pattern: the pattern of this kind under which the methods are worst.
         values: the mean over seeds of each method's primary metric, the best first.
         worse: the methods that are significantly worse than the best.
-        most_lost: by how much each other method may be worse than the best, at most, by the 95 %
-            interval of the difference; None without one.
+        most_lost: by how much each method may be worse than any other, at most, by the 95 %
+            intervals of the differences, each by itself; None without them.
     """
 
     task: str
@@ -93,10 +93,10 @@ def best_methods(
             best = next(iter(values))
             of = pairs.get((name, pattern, best), [])
             worse = frozenset(one.worse for one in of if one.better == best)
-            lost = dict.fromkeys(values) | {best: 0.0}
-            for one in of:
-                place = 1 - one.methods.index(best)
-                lost[one.methods[place]] = one.most_lost[place]
+            lost = {
+                method: _greatest_loss(pairs.get((name, pattern, method), []), method, values)
+                for method in values
+            }
             found.append(BestMethod(name, kind, pattern, values, worse, lost))
     return found
 
@@ -171,9 +171,9 @@ def draw_best_method(
         heading="Which method holds up, for which kind of missingness, and what does it cost?",
         text="Of each kind, the row shows the pattern under which the methods are worst. Values "
         "are means over seeds. A method is significantly worse than the best by the 95 % interval "
-        "of the difference and after Holm's correction. Of each other method, the row says by how "
-        "much it may be worse than the best, at most, by that interval: a method that varies much "
-        "between seeds can lose much and yet not be significantly worse.",
+        "of the difference and after Holm's correction. Of each method that is not, the row says "
+        "by how much it may be worse than any other, at most, by these intervals, each by itself. "
+        "A method whose results vary much can lose much and yet not be significantly worse.",
         panels=panels,
         caption="Training: processor time of the best method's training, and the method that "
         "costs least of those that are not significantly worse.",
@@ -241,6 +241,21 @@ def _hardest(
     return [(kind, *worst[kind][1:]) for kind in _KINDS if kind in worst]
 
 
+def _greatest_loss(
+    decisions: Sequence[Decision], method: str, values: Mapping[str, float]
+) -> float | None:
+    """Return by how much a method may be worse than any other; None if a pair has no interval."""
+    lost = {
+        other: one.most_lost[one.methods.index(method)]
+        for one in decisions
+        for other in one.methods
+        if other != method
+    }
+    known = [lost.get(other) for other in values if other != method]
+    found = [value for value in known if value is not None]
+    return max(found) if found and len(found) == len(known) else None
+
+
 def _hold_up(rows: Sequence[BestMethod], costs: Mapping[str, float], metric: str) -> str:
     """Say which methods are among the leaders of every row, or of most rows, and what is sure."""
     methods = list(dict.fromkeys(method for one in rows for method in one.leaders))
@@ -248,29 +263,30 @@ def _hold_up(rows: Sequence[BestMethod], costs: Mapping[str, float], metric: str
     most = max(counts.values())
     lost = {method: _most_lost(rows, method) for method in methods if counts[method] == most}
     leading = sorted(lost, key=lambda method: math.inf if (at := lost[method]) is None else at)
-    every = len(rows[0].values)
+    every = {method for one in rows for method in one.values}
     kinds = f"{len(rows)} kinds of missingness"
     if most < len(rows):
         words = f"no method is among the best for all {kinds}; {_several(leading)} {_is(leading)} "
-        return f"{words}for {most} of them{_cheapest(leading, costs)}."
-    if len(leading) == every > 1:
-        words = f"none of {every} methods is significantly worse than the best for any of {kinds}"
+        words += f"for {most} of them"
+    elif len(leading) == len(every) > 1:
+        words = f"none of {len(every)} methods is significantly worse than the best for any of "
+        words += kinds
     else:
         words = f"{_several(leading)} {_is(leading)} not significantly worse than the best method "
         words += f"for any of {kinds}"
-    surest = lost[leading[0]]
-    if len(leading) < 2 or surest is None:
-        return f"{words}{_cheapest(leading, costs)}."
-    words += f". Least can be lost with {leading[0]}: by the 95 % intervals, at most "
-    words += f"{_size(surest, metric)} under any kind"
+    first = leading[0]
+    if (least := lost[first]) is not None:
+        start = f"Least can be lost with {first}" if len(leading) > 1 else f"With {first}"
+        words += f". {start}: by the 95 % intervals, each by itself, at most "
+        words += f"{_size(least, metric)} under the hardest pattern of each kind"
     return f"{words}{_cheapest(leading, costs, lost, metric)}."
 
 
 def _cheapest(
     leading: Sequence[str],
     costs: Mapping[str, float],
-    lost: Mapping[str, float | None] | None = None,
-    metric: str = "",
+    lost: Mapping[str, float | None],
+    metric: str,
 ) -> str:
     """Say which of these methods costs least to train, and by how much it may be worse."""
     known = {method: costs[method] for method in leading if method in costs}
@@ -278,27 +294,27 @@ def _cheapest(
         return ""
     least = min(known, key=lambda method: known[method])
     words = f". Of these, {least} costs least to train ({format_seconds(known[least])})"
-    if lost is None or least == leading[0]:
-        return words
     if (at_most := lost[least]) is None:
-        return f"{words}; by how much it is worse is not known"
-    return f"{words}; it may be worse by up to {_size(at_most, metric)}"
+        return f"{words}; by how much it may be worse is not known"
+    if least == leading[0]:
+        return words
+    return f"{words}; it may be worse than another by up to {_size(at_most, metric)}"
 
 
 def _most_lost(rows: Sequence[BestMethod], method: str) -> float | None:
-    """Return by how much a method may be worse than the best, at most, in any of the rows."""
-    lost = [one.most_lost[method] for one in rows if method in one.values]
+    """Return by how much a method may be worse than another, at most, in any of the rows."""
+    lost = [one.most_lost.get(method) for one in rows]
     known = [value for value in lost if value is not None]
     return max(known) if len(known) == len(lost) else None
 
 
 def _size(lost: float, metric: str) -> str:
-    unit = " points" if is_percentage(metric) else ""
+    unit = " points" if is_percentage(metric) else f" of {metric_label(metric)}"
     return f"{format_difference(lost, metric, signed=False)}{unit}"
 
 
 def _with_most(one: BestMethod, method: str, metric: str) -> str:
-    """Return a method with the most that it may be worse than the best."""
+    """Return a method with the most that it may be worse than any other."""
     lost = one.most_lost[method]
     return method if lost is None else f"{method} (by up to {_size(lost, metric)})"
 

@@ -1,5 +1,6 @@
 """Answer a report's question in at most three sentences, the best supported first."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -218,7 +219,7 @@ def _most_lost(
     row: TestedDifference, task: Mapping[str, Any]
 ) -> tuple[float, float] | tuple[None, None]:
     """Return by how much the first and its baseline may be worse, at most, by the interval."""
-    if row.low is None or row.high is None:
+    if row.low is None or row.high is None or not math.isfinite(row.high - row.low):
         return None, None
     lost = (-row.low, row.high) if task["higher_is_better"] else (row.high, -row.low)
     return max(lost[0], 0.0), max(lost[1], 0.0)

@@ -76,14 +76,11 @@ def test_a_value_moves_its_token_visibly_from_the_start() -> None:
     assert (high - low).norm(dim=2).mean() > 0.2 * encoder.analytes.norm(dim=1).mean()
 
 
-def test_weights_of_earlier_versions_read_percentiles_as_they_are(
+def test_the_scale_of_percentiles_is_kept_with_the_weights(
     encoder: AnalyteSet, labs: Tensor
 ) -> None:
-    """Up to version 0.2.6 nothing was subtracted, and no such number was kept."""
-    kept = {name: value for name, value in encoder.state_dict().items() if name != "read_as"}
-    encoder.load_state_dict({**kept, "read_as": torch.tensor([0.5, 0.25])})
-    assert encoder.read_as.tolist() == [0.5, 0.25]
-    encoder.load_state_dict(dict(kept))
+    """So that weights that were trained without one read percentiles as they are."""
+    encoder.load_state_dict({**encoder.state_dict(), "read_as": torch.tensor([0.0, 1.0])})
     expected = encoder.analytes[2] + encoder.values(labs[1, 0, 2:3])
     torch.testing.assert_close(encoder.tokens(labs)[1, 3, :-1], expected)
 

@@ -184,10 +184,10 @@ def test_a_decision_says_what_each_method_may_lose(
     tasks = {FIRST: {**data.tasks[FIRST], "higher_is_better": higher}}
     (found,) = method_decisions([row], tasks=tasks, series=data.series)
     assert found.most_lost == pytest.approx(expected)
-    (found,) = method_decisions(
-        [replace(row, low=None, high=None)], tasks=tasks, series=data.series
-    )
-    assert found.most_lost == (None, None)
+    for low, high in ((None, None), (float("nan"), 0.3)):
+        unknown = replace(row, low=low, high=high)
+        (found,) = method_decisions([unknown], tasks=tasks, series=data.series)
+        assert found.most_lost == (None, None)
 
 
 def test_of_several_seeds_the_worst_bounds_what_may_be_lost() -> None:
