@@ -289,7 +289,7 @@ FINDING_SENTENCES = Section(
 
 OBJECTIVE_FINDINGS = Section(
     "objective_findings",
-    ("comparisons", "lines", *_NEEDS),
+    ("comparisons", *_NEEDS, "lines"),
     draw_objective_findings,
     "sections/sentences.j2",
     display_name="objectives, in sentences",
@@ -298,7 +298,7 @@ OBJECTIVE_FINDINGS = Section(
 
 METHOD_FINDINGS = Section(
     "method_findings",
-    ("lines", *_NEEDS),
+    (*_NEEDS, "lines"),
     draw_method_findings,
     "sections/sentences.j2",
     display_name="methods, in sentences",
@@ -343,7 +343,7 @@ SHIFT_FINDINGS = Section(
 
 RETAINED = Section(
     "retained",
-    ("lines", *_NEEDS),
+    (*_NEEDS, "lines"),
     draw_retained,
     "sections/sentences.j2",
     display_name="retained performance, in sentences",
