@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -51,11 +51,9 @@ class ResultTable:
         """Return the result of one run."""
         return self._rows.get((run, task, pattern, metric))
 
-    def replaced(self, rows: Sequence[Result]) -> "ResultTable":
-        """Return a table with these results in place of all of the same run, task and metric."""
-        drawn = {(row.run, row.task, row.metric) for row in rows}
-        kept = (r for r in self._rows.values() if (r.run, r.task, r.metric) not in drawn)
-        return ResultTable([*kept, *rows])
+    def replaced(self, runs: Collection[str], rows: Iterable[Result]) -> "ResultTable":
+        """Return a table with these results in place of all results of some runs."""
+        return ResultTable([*(row for row in self._rows.values() if row.run not in runs), *rows])
 
     def has_task(self, run: str, task: str) -> bool:
         """Return whether a run has any result on a task."""
@@ -123,10 +121,8 @@ def mean_over_seeds(
         methods: the methods by the names of `means`.
         trained: the runs, without baselines. Without means, each is a line.
     """
-    if not (means := list(means)):
-        return MethodLines(scores, trained, "")
     first = {one.method: one for one in reversed(trained)}
-    rows = []
+    rows = list[Result]()
     for mean in means:
         method = methods.get(mean.method)
         if method is None or method.method not in first:
@@ -135,8 +131,12 @@ def mean_over_seeds(
         row = scores.get(run, mean.task, mean.missingness, mean.metric)
         if row is not None:
             rows.append(replace(row, value=mean.mean, low=mean.low, high=mean.high))
+    if not rows:
+        return MethodLines(scores, trained, "")
+    counts = Counter(one.method for one in trained)
+    several = {one.run for method, one in first.items() if counts[method] > 1}
     series = [replace(one, label=one.method) for one in trained if first[one.method] is one]
-    return MethodLines(scores.replaced(rows), series, ", mean over seeds")
+    return MethodLines(scores.replaced(several, rows), series, ", mean over seeds")
 
 
 def depends_on_severity(pattern: str) -> bool:

@@ -3,8 +3,7 @@ from dataclasses import replace
 import pytest
 
 from clinical_symile.reporting.result_lookup import ResultTable, mean_over_seeds, method_series
-from clinical_symile.tracking.benchmark_tables import SeedComponents
-from tests.helpers.report_data import FIRST, made_data, made_run
+from tests.helpers.report_data import FIRST, made_data, made_run, with_all_that_is_told
 
 
 def test_results_are_found_by_run_task_pattern_and_metric():
@@ -56,25 +55,9 @@ def test_a_method_with_several_seeds_is_one_line_of_means(named: str):
     data = made_data(seeds=(0, 1), tasks=(FIRST,))
     runs = [{**run, "task": f"pretraining/{run['name'][:-2]}"} for run in data.runs]
     data = replace(data, runs=runs)
-    mean = SeedComponents(
-        cohort="synthetic",
-        task=FIRST,
-        missingness="complete",
-        method=named,
-        metric="recall_at_1",
-        n_seeds=2,
-        mean=0.7,
-        low=0.6,
-        high=0.8,
-        people=0.02,
-        seeds=0.01,
-        both=0.0,
-        between=0.01,
-        seeds_low=0.005,
-        seeds_high=0.06,
-        n_samples=500,
-        digest="0123456789abcdef",
-    )
+    (template, *_) = with_all_that_is_told(made_data()).seeds
+    about = {"task": FIRST, "method": named, "metric": "recall_at_1"}
+    mean = replace(template, **about, mean=0.7, low=0.6, high=0.8)
     unknown = replace(mean, method="pretraining/other", mean=0.1)
     lines = mean_over_seeds(
         data.scores, [mean, unknown], methods=data.methods_by_task, trained=data.trained
@@ -83,10 +66,13 @@ def test_a_method_with_several_seeds_is_one_line_of_means(named: str):
     assert [one.label for one in series] == ["Symile", "CLIP"]
     rows = [table.get(one.run, FIRST, "complete", "recall_at_1") for one in series]
     known = [(row.value, row.low, row.high) for row in rows if row is not None]
-    clip = data.scores.get("clip-0", FIRST, "complete", "recall_at_1")
-    assert clip is not None
-    assert known == [(0.7, 0.6, 0.8), (clip.value, clip.low, clip.high)]
+    # CLIP has two seeds and no mean: the value of one is not drawn as one.
+    assert known == [(0.7, 0.6, 0.8)]
     assert lines.words == ", mean over seeds"
-    # Other patterns have no mean, and are not drawn as one.
+    # Nor is another pattern's; what has no seeds stays.
     assert table.get("symile-0", FIRST, "mcar-30", "recall_at_1") is None
-    assert table.get("clip-0", FIRST, "mcar-30", "recall_at_1") is not None
+    assert table.best(FIRST, "mcar-30", "recall_at_1") is not None
+    nothing = mean_over_seeds(
+        data.scores, [unknown], methods=data.methods_by_task, trained=data.trained
+    )
+    assert (nothing.scores, nothing.words) == (data.scores, "")

@@ -14,12 +14,11 @@ class AnalyteSet(nn.Module):
 
     The token of a measured analyte is a learned vector of the analyte plus a perceptron of its
     value. Percentiles are uniform from 0 to 1, and the perceptron reads them with a mean of 0 and a
-    variance of 1: read as they are, they move a token so little beside the analyte's vector that a
-    few hundred samples teach the encoder nothing. A learned token and these attend to each other in
-    a transformer; the output is a linear function of what the learned token ends as. The order of
-    analytes has no meaning. A sample without any has the learned token alone. The tokens that it
-    gives to others are these, before the transformer, with a last number of 1 where they exist and
-    0 where not.
+    variance of 1: read as they are, they move a token little beside the analyte's vector, and the
+    encoder learns slowly. A learned token and these attend to each other in a transformer; the
+    output is a linear function of what the learned token ends as. The order of analytes has no
+    meaning. A sample without any has the learned token alone. The tokens that it gives to others
+    are these, before the transformer, with a last number of 1 where they exist and 0 where not.
 
     Source: the set of measurements as tokens of Lee et al., "Learning Missing Modal Electronic
     Health Records with Unified Multi-modal Data Embedding and Modality-Aware Attention" (UMSE),
