@@ -46,20 +46,26 @@ MEASURED = torch.tensor(
 
 
 def encoders(analytes: int = ANALYTES) -> dict[str, nn.Module]:
-    return {
-        "cxr": Mlp((1, 4), DIM, hidden=[3]),
-        "ecg": Mlp((2, 3), DIM, hidden=[3]),
-        "labs": AnalyteSet((2, analytes), DIM, width=8, layers=1, heads=2),
-    }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return {
+            "cxr": Mlp((1, 4), DIM, hidden=[3]),
+            "ecg": Mlp((2, 3), DIM, hidden=[3]),
+            "labs": AnalyteSet((2, analytes), DIM, width=8, layers=1, heads=2),
+        }
+
+
+def model_of(towers: dict[str, nn.Module], queries: TokenQueries = QUERIES) -> MultimodalEncoder:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return MultimodalEncoder(
+            towers, dim=DIM, norm="l2", missing_modality="drop", token_queries=queries
+        )
 
 
 @pytest.fixture
 def model() -> MultimodalEncoder:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return MultimodalEncoder(
-            encoders(), dim=DIM, norm="l2", missing_modality="drop", token_queries=QUERIES
-        ).double()
+    return model_of(encoders()).double()
 
 
 @pytest.fixture
@@ -137,10 +143,7 @@ def test_queries_of_zeros_find_the_mean_of_all_values(
     labs: list[float], available: list[bool], mean: float
 ):
     towers = {"cxr": _Given(1), "ecg": _Given(1), "labs": _Given(len(labs))}
-    queries = TokenQueries(1, 2)
-    made = MultimodalEncoder(
-        towers, dim=DIM, norm="l2", missing_modality="drop", token_queries=queries
-    )
+    made = model_of(towers, TokenQueries(1, 2))
     handler = handler_of(made)
     with torch.no_grad():
         handler.queries.zero_()
@@ -213,9 +216,7 @@ def test_an_analyte_that_is_not_measured_is_no_token(model: MultimodalEncoder, b
         assert moved == [True, False, True, False, True]
     # A model that never knew the second and the fourth keeps the same of this sample.
     known = torch.tensor([0, 2, 4])
-    fewer = MultimodalEncoder(
-        encoders(3), dim=DIM, norm="l2", missing_modality="drop", token_queries=QUERIES
-    ).double()
+    fewer = model_of(encoders(3)).double()
     weights = model.state_dict()
     weights["encoders.labs.analytes"] = weights["encoders.labs.analytes"][known]
     fewer.load_state_dict(weights)
@@ -264,14 +265,11 @@ def test_a_missing_modality_has_no_weight_and_no_gradient(model: MultimodalEncod
 
 @pytest.mark.slow
 def test_training_finds_the_analyte_that_tells_the_label():
-    drawn, towers = torch.Generator().manual_seed(0), encoders()
+    drawn = torch.Generator().manual_seed(0)
+    made, fused = model_of(encoders()), fusion().float()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        made = MultimodalEncoder(
-            towers, dim=DIM, norm="l2", missing_modality="drop", token_queries=TokenQueries(3, 6)
-        )
         head = nn.Linear(DIM, 1)
-    fused = fusion().float()
     parameters = [*made.parameters(), *fused.parameters(), *head.parameters()]
     adam = torch.optim.AdamW(parameters, lr=1e-2)
 
@@ -289,7 +287,7 @@ def test_training_finds_the_analyte_that_tells_the_label():
         log_odds = head(fused(embeddings.readable, available))[:, 0]
         return log_odds, (values[:, 2] > 0.5).float()
 
-    for _ in range(120):
+    for _ in range(240):
         loss = nn.functional.binary_cross_entropy_with_logits(*predicted(64))
         adam.zero_grad()
         loss.backward()
