@@ -1,6 +1,7 @@
 """Attention over the tokens of all modalities at once, kept as a summary of each of them."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import product
 from typing import Any, cast
@@ -55,7 +56,7 @@ def encoders(analytes: int = ANALYTES) -> dict[str, nn.Module]:
         }
 
 
-def model_of(towers: dict[str, nn.Module], queries: TokenQueries = QUERIES) -> MultimodalEncoder:
+def model_of(towers: Mapping[str, nn.Module], queries: TokenQueries = QUERIES) -> MultimodalEncoder:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return MultimodalEncoder(
