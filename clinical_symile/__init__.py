@@ -3,7 +3,7 @@
 Importing this package loads no other module; a public name loads its module at its first use.
 """
 
-__version__ = "0.2.7"
+__version__ = "0.2.8"
 
 TYPE_CHECKING = False  # true for type checkers; importing `typing` would cost more than the rest
 if TYPE_CHECKING:

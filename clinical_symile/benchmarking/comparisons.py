@@ -1,11 +1,12 @@
 """Compare the runs of a benchmark with each other and with nothing missing."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import combinations
 from typing import TypeVar
 
 from clinical_symile.data.store import CohortStore
-from clinical_symile.evaluation.compare import adjust_p_values, compare, losses_under_missingness
+from clinical_symile.evaluation.adjustment import adjust_p_values
+from clinical_symile.evaluation.compare import compare, losses_under_missingness
 from clinical_symile.evaluation.fingerprint import expected_fingerprints
 from clinical_symile.evaluation.task_selection import EvaluationTask, scored_tasks
 from clinical_symile.tracking.benchmark_tables import NetBenefitDifference
@@ -22,18 +23,21 @@ def compare_runs(
     tasks: Sequence[EvaluationTask],
     *,
     store: CohortStore,
+    primary: Collection[tuple[str, str]] = (),
     progress: Progress = lambda done, total: None,
 ) -> list[Comparison]:
     """Compare every two runs on every task.
 
     Two trained runs are compared if they have the same seed, and two baselines never. Patterns that
     a task no longer has are left out. P-values are adjusted for all differences between trained
-    runs together; differences from baselines are a family of their own.
+    runs together, and for those from baselines together. Primary comparisons are a family of their
+    own in each.
 
     Args:
         runs: evaluated runs.
         tasks: the tasks they were evaluated on; diagnostics are left out.
         store: the cohort they were evaluated on.
+        primary: each task and pattern whose comparisons were set beforehand.
         progress: called with the comparisons done and their number.
     """
     for run in runs:
@@ -52,7 +56,7 @@ def compare_runs(
     baselines = {run.name for run in runs if run.is_baseline}
     with_baseline = [row for row in comparisons if {row.run, row.baseline} & baselines]
     others = [row for row in comparisons if row not in with_baseline]
-    return adjust_p_values(others) + adjust_p_values(with_baseline)
+    return adjust_p_values(others, primary) + adjust_p_values(with_baseline, primary)
 
 
 def all_losses(

@@ -293,6 +293,7 @@ def _evaluate(submission: _Submission, target: ExternalRun) -> EvaluatedRuns:
         notes=tuple(dict.fromkeys([*before["notes"], *submission.notes])),
         description=before["description"],
         margin=before.get("margin"),
+        primary=tuple(before.get("primary") or ()),
         started=target.started,
         tried=earlier_settings(target.out),
     )

@@ -14,6 +14,7 @@ from clinical_symile.benchmarking.comparisons import (
     current_rows,
     is_comparable,
 )
+from clinical_symile.benchmarking.primary import task_and_pattern
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.data.store import CohortStore
 from clinical_symile.evaluation.analysis.analyze import analyze_run
@@ -55,6 +56,7 @@ class EvaluatedRuns:
         notes: what a reader must know besides, such as tasks that do not apply.
         description: one sentence on the cohort.
         margin: largest acceptable loss under missing modalities; None for each task's own.
+        primary: the comparisons that were set beforehand, each as `TASK:PATTERN`.
         started: start of the benchmark, by `time.perf_counter`.
         tried: the settings that were tried; empty without tuning.
     """
@@ -67,6 +69,7 @@ class EvaluatedRuns:
     notes: tuple[str, ...]
     description: str
     margin: float | None
+    primary: tuple[str, ...]
     started: float
     tried: tuple[TriedSetting, ...] = ()
 
@@ -81,6 +84,11 @@ class EvaluatedRuns:
         generator = self.store.manifest["generator"]
         has_oracle = generator is not None and generator["oracle"] is not None
         return [*self.runs, *([self.oracle] if has_oracle else [])]
+
+    @property
+    def primary_cells(self) -> set[tuple[str, str]]:
+        """The task and the pattern of each primary comparison."""
+        return {task_and_pattern(name) for name in self.primary}
 
     @property
     def models(self) -> list[Run]:
@@ -113,7 +121,13 @@ def _settings(evaluated: EvaluatedRuns, progress: Progress) -> Tables:
 
 
 def _comparisons(evaluated: EvaluatedRuns, progress: Progress) -> Tables:
-    rows = compare_runs(evaluated.runs, evaluated.tasks, store=evaluated.store, progress=progress)
+    rows = compare_runs(
+        evaluated.runs,
+        evaluated.tasks,
+        store=evaluated.store,
+        primary=evaluated.primary_cells,
+        progress=progress,
+    )
     return {"comparisons.jsonl": rows}
 
 
@@ -160,7 +174,12 @@ def _ranks(evaluated: EvaluatedRuns, progress: Progress) -> Tables:
 
 
 def _method_comparisons(evaluated: EvaluatedRuns, progress: Progress) -> Tables:
-    rows = compare_methods(evaluated.models, evaluated.tasks, store=evaluated.store)
+    rows = compare_methods(
+        evaluated.models,
+        evaluated.tasks,
+        store=evaluated.store,
+        primary=evaluated.primary_cells,
+    )
     progress(1, 1)
     return {"method_comparisons.jsonl": rows}
 
@@ -263,6 +282,7 @@ def _write_benchmark_record(evaluated: EvaluatedRuns) -> None:
         "description": evaluated.description,
         "versions": provenance()["versions"],
         "margin": evaluated.margin,
+        "primary": list(evaluated.primary),
         "elapsed_s": time.perf_counter() - evaluated.started,
     }
     write_text(evaluated.out / BENCHMARK_FILE, json.dumps(record, indent=1) + "\n")

@@ -74,6 +74,7 @@ def report_finished_runs(
             notes=tuple(dict.fromkeys([*before["notes"], *notes])),
             description=before["description"],
             margin=before.get("margin"),
+            primary=tuple(before.get("primary") or ()),
             started=started,
             tried=earlier_settings(out),
         )

@@ -10,6 +10,7 @@ from clinical_symile.benchmarking.estimate import TrainingEstimate, estimate_tra
 from clinical_symile.benchmarking.finalize import EvaluatedRuns, finalize_benchmark
 from clinical_symile.benchmarking.grid import run_grid
 from clinical_symile.benchmarking.launchers.base import LaunchOptions, open_launcher
+from clinical_symile.benchmarking.primary import primary_comparisons
 from clinical_symile.benchmarking.settings import choose_setting
 from clinical_symile.benchmarking.spec import (
     BenchmarkPlan,
@@ -85,10 +86,8 @@ def complete_benchmark(
             bar=bar,
         )
         tasks, notes = plan.applicable_tasks(catalog, store)
-        needed = notify is not None or launch.launcher != "local"
-        estimate = _estimate(plan, launch, store=store, out=out) if needed else None
-        if notify is not None and estimate is not None:
-            notify(str(estimate))
+        primary = primary_comparisons(plan.primary, tasks, out=out)
+        estimate = _estimate(plan, launch, store=store, out=out, notify=notify)
         if launcher is not None:
             run_grid(
                 plan,
@@ -114,20 +113,33 @@ def complete_benchmark(
             notes=tuple(notes),
             description=plan.description,
             margin=spec.margin,
+            primary=primary,
             started=started,
         )
         return finalize_benchmark(evaluated, catalog=catalog, bar=bar)
 
 
 def _estimate(
-    plan: BenchmarkPlan, launch: LaunchOptions, *, store: CohortStore, out: Path
+    plan: BenchmarkPlan,
+    launch: LaunchOptions,
+    *,
+    store: CohortStore,
+    out: Path,
+    notify: Callable[[str], object] | None,
 ) -> TrainingEstimate | None:
-    """Return what the trainings need; None if none is left, or their devices are not here."""
-    spec = plan.spec
-    is_elsewhere = launch.launcher != "local" and spec.accelerator == "cuda" and not visible_gpus()
-    if spec.devices * spec.nodes > 1 or is_elsewhere:
+    """Return and announce what the trainings need.
+
+    Returns:
+        None if nobody asks, no training is left, or their devices are not here.
+    """
+    spec, is_local = plan.spec, launch.launcher == "local"
+    is_elsewhere = not is_local and spec.accelerator == "cuda" and not visible_gpus()
+    if (notify is None and is_local) or spec.devices * spec.nodes > 1 or is_elsewhere:
         return None
-    return estimate_trainings(plan, store=store, out=out, at_once=launch.jobs or 1)
+    estimate = estimate_trainings(plan, store=store, out=out, at_once=launch.jobs or 1)
+    if notify is not None and estimate is not None:
+        notify(str(estimate))
+    return estimate
 
 
 def train_and_evaluate(

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
+from clinical_symile.benchmarking.primary import check_primary, task_and_pattern
 from clinical_symile.benchmarking.search_space import draw_settings_of_sweep
 from clinical_symile.config.catalog import Catalog
 from clinical_symile.config.cohort import Cohort, read_cohort
@@ -40,6 +41,9 @@ class BenchmarkSpec:
         missingness: patterns to evaluate under, where they apply.
         seeds: seeds of training.
         margin: largest acceptable loss under missing modalities; None for each task's own.
+        primary: the comparisons that the study is about, each as `TASK:PATTERN`; their p-values are
+            adjusted for each other alone. None for those of the benchmark in the same folder, or
+            else the report's.
         generate: `field=value` for the parameters of a synthetic cohort.
         allow_links: True to read what symbolic links name outside the folder of raw files.
         overrides: `field=value` for the pretraining tasks.
@@ -64,6 +68,7 @@ class BenchmarkSpec:
     missingness: tuple[str, ...] | None = None
     seeds: tuple[int, ...] | None = None
     margin: float | None = None
+    primary: tuple[str, ...] | None = None
     generate: tuple[str, ...] = ()
     allow_links: bool = False
     overrides: tuple[str, ...] = ()
@@ -90,6 +95,7 @@ class BenchmarkPlan:
         missingness: patterns to evaluate under; empty for each task's own.
         description: one sentence on the cohort.
         settings: for each task to tune, by name, the task in each of its settings.
+        primary: the comparisons to set as primary; None for those that the folder has.
         pair_sums: True if the report shows the ceiling of sums over pairs.
     """
 
@@ -101,6 +107,7 @@ class BenchmarkPlan:
     missingness: tuple[str, ...]
     description: str
     settings: Mapping[str, tuple[Pretraining, ...]] = field(default_factory=dict)
+    primary: tuple[str, ...] | None = None
     pair_sums: bool = False
 
     @property
@@ -147,7 +154,8 @@ def plan_benchmark(spec: BenchmarkSpec, *, catalog: Catalog) -> BenchmarkPlan:
     ]
     settings = {tasks[0].name: tasks for tasks in trained}
     patterns = needed.tasks if spec.tasks is None else spec.tasks
-    _check_cohort(cohort, [tasks[0] for tasks in trained], *tasks_by_name(catalog, patterns))
+    evaluated, named = tasks_by_name(catalog, patterns)
+    _check_cohort(cohort, [tasks[0] for tasks in trained], evaluated, named)
     missingness = needed.missingness if spec.missingness is None else spec.missingness
     check_patterns(
         missingness,
@@ -156,6 +164,8 @@ def plan_benchmark(spec: BenchmarkSpec, *, catalog: Catalog) -> BenchmarkPlan:
         columns=cohort.samples.keep,
         outcomes=tuple(cohort.outcomes),
     )
+    primary = (needed.primary or None) if spec.primary is None else spec.primary
+    check_primary(primary or (), _asked(evaluated, missingness, primary or ()))
     return BenchmarkPlan(
         spec=spec,
         pretraining=tuple(tasks[0] for tasks in settings.values()),
@@ -165,8 +175,20 @@ def plan_benchmark(spec: BenchmarkSpec, *, catalog: Catalog) -> BenchmarkPlan:
         missingness=missingness,
         description=cohort.description,
         settings={name: tasks for name, tasks in settings.items() if len(tasks) > 1},
+        primary=primary,
         pair_sums=_PAIR_SUMS_SECTION in needed.sections,
     )
+
+
+def _asked(
+    tasks: Sequence[EvaluationTask], missingness: Sequence[str], primary: Sequence[str]
+) -> list[EvaluationTask]:
+    """Return the tasks with the patterns to evaluate, where a primary comparison names them."""
+    named = {task_and_pattern(name)[0] for name in primary}
+    return [
+        with_patterns(task, missingness) if missingness and task.name in named else task
+        for task in tasks
+    ]
 
 
 def _check_cohort(

@@ -76,6 +76,13 @@ def add_grid_arguments(parser: argparse.ArgumentParser) -> None:
         help="recipes to train each task with, beside each other: basic, strong",
     )
     parser.add_argument("--margin", metavar="D", type=margin, help=MARGIN)
+    parser.add_argument(
+        "--primary",
+        metavar="TASK:PATTERN,...",
+        type=name_list,
+        help="comparisons that the study is about, set before its results are known; their "
+        "p-values are adjusted for each other alone",
+    )
     add_generate(parser)
     add_links(parser)
     add_overrides(parser)
@@ -118,6 +125,7 @@ def run_and_show(
         missingness=_chosen(options.missingness),
         seeds=_chosen(options.seeds),
         margin=options.margin,
+        primary=_chosen(options.primary),
         generate=tuple(options.generate),
         allow_links=options.allow_links,
         overrides=tuple(options.set),

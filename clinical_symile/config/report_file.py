@@ -24,6 +24,8 @@ class ReportRequirements(BaseModel):
         baselines: names of registered baselines, evaluated beside the runs.
         seeds: each pretraining task is trained once with each.
         missingness: patterns of every task where they apply, instead of the task's own.
+        primary: the comparisons that the report is about, each as `TASK:PATTERN`; their p-values
+            are adjusted for each other alone.
         sections: names of registered sections, or `package.module:NAME`, in the order of the page.
     """
 
@@ -37,6 +39,7 @@ class ReportRequirements(BaseModel):
     baselines: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
     missingness: tuple[str, ...] = ()
+    primary: tuple[str, ...] = ()
     sections: tuple[str, ...] = ()
 
     @field_validator("sections")

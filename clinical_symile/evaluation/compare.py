@@ -6,7 +6,7 @@ use a normal distribution with the standard error of the bootstrap.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -17,6 +17,7 @@ from scipy.special import ndtr
 
 from clinical_symile.data.store import CohortStore
 from clinical_symile.errors import DataError
+from clinical_symile.evaluation.adjustment import adjust_p_values
 from clinical_symile.evaluation.fingerprint import expected_fingerprints
 from clinical_symile.evaluation.task_metrics import check_class_sizes, primary_metric
 from clinical_symile.evaluation.task_selection import EvaluationTask, ScoredTask, scored_tasks
@@ -38,7 +39,6 @@ from clinical_symile.stats.hypothesis_tests import (
     recall_test,
     sign_flip,
 )
-from clinical_symile.stats.multiple_testing import benjamini_hochberg, holm
 from clinical_symile.stats.proportions import paired_difference
 from clinical_symile.tracking.checksums import check_folder
 from clinical_symile.tracking.progress import Progress
@@ -206,28 +206,6 @@ def compare_all(
     return adjust_p_values(made), adjust_p_values(losses)
 
 
-def adjust_p_values(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """Adjust p-values as one family, by Holm's method and by Benjamini and Hochberg's."""
-    tested = [row for row in comparisons if row.p_value is not None]
-    p_values = [row.p_value for row in tested if row.p_value is not None]
-    runs = len({(row.run, row.baseline) for row in tested})
-    tasks, patterns = (len({getattr(r, n) for r in tested}) for n in ("task", "missingness"))
-    family = (
-        f"{_count_of(len(tested), 'test')}: {_count_of(runs, 'pair')} of runs, "
-        f"{_count_of(tasks, 'task')}, {_count_of(patterns, 'pattern')}"
-    )
-    if tested and all(row.against is not None for row in tested):
-        family = family.replace(" of runs", "").replace("pair", "run")
-    both = zip(holm(p_values), benjamini_hochberg(p_values), strict=True)
-    found = {id(row): pair for row, pair in zip(tested, both, strict=True)}
-    return [
-        replace(row, p_holm=found[id(row)][0], p_fdr=found[id(row)][1], family=family)
-        if id(row) in found
-        else row
-        for row in comparisons
-    ]
-
-
 def _digests(run: Run, task: ScoredTask, store: CohortStore) -> dict[str, str]:
     """Return the fingerprint of a run's primary result under each pattern.
 
@@ -391,7 +369,3 @@ def _margin(
         "p_equivalent": found.p_equivalent,
         "verdict": found.verdict,
     }
-
-
-def _count_of(n: int, what: str) -> str:
-    return f"{n} {what}{'' if n == 1 else 's'}"

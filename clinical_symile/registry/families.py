@@ -321,6 +321,7 @@ SECTIONS = Family(
         "oracle": "clinical_symile.reporting.sections.overview:ORACLE_VALUES",
         "pairing": "clinical_symile.reporting.sections.pairing:PAIRING",
         "pairing_findings": "clinical_symile.reporting.first_screen:PAIRING_FINDINGS",
+        "primary": "clinical_symile.reporting.sections.primary:PRIMARY",
         "provenance": "clinical_symile.reporting.sections.overview:PROVENANCE",
         "retained": "clinical_symile.reporting.first_screen:RETAINED",
         "retained_share": "clinical_symile.reporting.sections.missingness:RETAINED_SHARE",

@@ -52,6 +52,7 @@ BENCHMARK_TYPES: Mapping[str, Any] = {
     **dict.fromkeys(("runs", "notes"), list[str]),
     "definitions": dict[str, dict[str, Any]],
     "versions": dict[str, str],
+    "primary": list[str] | None,
     "elapsed_s": float,
 }
 _ORACLE_TYPES: Mapping[str, Any] = {
@@ -164,6 +165,7 @@ def load_benchmark(out: Path, *, catalog: Catalog) -> ReportData:
         cohort={**store.manifest, "description": record["description"]},
         above_best=above_best,
         tested=tested,
+        primary=record.get("primary") or (),
         oracle=_oracle(out / "runs" / ORACLE / "oracle.json"),
         gallery=query_examples(store, [run for run in runs if run.is_trained], scored),
         versions=record["versions"],

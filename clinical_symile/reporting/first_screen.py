@@ -244,7 +244,7 @@ def _first_screen(
     Args:
         found: sentences, the most important first; those after `MOST_ANSWERS` are folded.
         panel: the figure; None for none.
-        facts: what is shown beside the answers.
+        facts: what is shown beside the answers; what primary comparisons found comes first.
         details: further sentences that are folded.
         legend: of the figure, if it is not that of the methods.
     """
@@ -263,7 +263,7 @@ def _first_screen(
         legend=legend if panels else None,
         caption=main_caveat(facts.results, series=facts.series, runs=facts.runs, notes=facts.notes),
         values={
-            "sentences": found[:MOST_ANSWERS],
+            "sentences": [*facts.primary, *found[:MOST_ANSWERS]],
             "details": [*found[MOST_ANSWERS:], *details],
             "subjects": subjects_sentence(facts.cohort),
             "seeds": _seed_caveat(facts.series, facts.runs),

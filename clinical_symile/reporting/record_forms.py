@@ -244,9 +244,11 @@ def record_forms() -> dict[str, RecordForm]:
     others = [
         _open_form("history", "One epoch of a training: numbers only.", {"epoch": int}, float),
         _open_form("run", "The record of a run, in `run.toml`.", RUN_TYPES, version=2),
-        _open_form("report_data", "What a bundle's report has beside its tables.", REPORT_TYPES),
+        _open_form(
+            "report_data", "What a bundle's report has beside its tables.", REPORT_TYPES, version=2
+        ),
         _open_form("bundle", "The hashes of a bundle's files, and its digests.", _bundle_types()),
-        _open_form("benchmark", "The record of a benchmark.", BENCHMARK_TYPES),
+        _open_form("benchmark", "The record of a benchmark.", BENCHMARK_TYPES, version=2),
         _open_form("store", "The record of a prepared cohort: a store's manifest.", _store_types()),
     ]
     return rows | {form.name: form for form in others}

@@ -17,6 +17,7 @@ from clinical_symile.reporting.result_lookup import (
     method_series,
 )
 from clinical_symile.reporting.text.answers import Decision, method_decisions
+from clinical_symile.reporting.text.primary import primary_sentences
 from clinical_symile.tracking.analysis_tables import RunAnalysis
 from clinical_symile.tracking.benchmark_tables import (
     MaskAuroc,
@@ -37,6 +38,7 @@ REPORT_TYPES: Mapping[str, Any] = {
     "histories": dict[str, list[dict[str, float]]],
     "cohort": dict[str, Any],
     "tested": int,
+    "primary": list[str] | None,
     "oracle": dict[str, Any] | None,
     "versions": dict[str, str],
     "elapsed_s": float | None,
@@ -74,6 +76,7 @@ class ReportFacts:
         has_oracle: True if the cohort's oracle is known.
         baselines: the baselines by run; figures' legends leave them out.
         notes: what else a reader must know.
+        primary: what the primary comparisons found, in sentences.
     """
 
     series: Sequence[Series]
@@ -83,6 +86,7 @@ class ReportFacts:
     has_oracle: bool
     baselines: Mapping[str, str]
     notes: Sequence[str]
+    primary: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +117,7 @@ class ReportData:
             the store's manifest.
         above_best: primary results above the oracle's: the difference on the same samples, with
             simultaneous 95 % intervals for all tested results.
+        primary: the comparisons that were set before results were known, each as `TASK:PATTERN`.
         tested: how many primary results were compared with the oracle's.
         oracle: exact values of the synthetic world: total_correlation_nats, and for each complete
             task recall_at_1 or auroc; None if unknown.
@@ -143,6 +148,7 @@ class ReportData:
     cohort: Mapping[str, Any] = field(default_factory=dict)
     above_best: Sequence[Comparison] = ()
     tested: int = 0
+    primary: Sequence[str] = ()
     oracle: Mapping[str, Any] | None = None
     gallery: Sequence[QueryExample] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -220,6 +226,7 @@ class ReportData:
             self.has_oracle,
             self.baselines,
             self.notes,
+            primary_sentences(self.primary, self.decisions, tasks=self.tasks),
         )
 
     @property

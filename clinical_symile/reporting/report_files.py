@@ -106,7 +106,8 @@ def read_report_files(files: Mapping[str, bytes], *, where: str) -> ReportData:
         lines = _text(files, name, where).split("\n")[:-1]
         return parse_rows(lines, ROWS[form], where=f"{where}: {name}", action=_ACTION)
 
-    rest: dict[str, Any] = {key: about[key] for key in REPORT_TYPES if key != "tasks"}
+    given = {name: about.get(name) for name in REPORT_TYPES if name != "tasks"}
+    rest: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     tables: dict[str, Any] = {field: rows(*place) for field, place in _TABLES.items()}
     return ReportData(
         **rest,

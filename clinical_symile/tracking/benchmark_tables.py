@@ -145,7 +145,7 @@ class MethodComparison:
         low: lower end of the 95 % interval, over subjects and seeds.
         high: its upper end.
         p_value: of the test that there is no difference.
-        p_holm: adjusted for all comparisons of methods.
+        p_holm: adjusted for all comparisons of methods; of primary ones, for these alone.
         n_samples: number of evaluated samples.
         n_subjects: number of their subjects.
         digest: of task, cohort, store and candidate lists.

@@ -76,7 +76,7 @@ def test_the_commands_of_the_guide_draw_the_curve_and_its_ends_are_the_two_runs(
 @pytest.mark.usefixtures(
     "few_resamples", "few_resamples_everywhere", "no_analyses", "no_mlflow_copies"
 )
-def test_a_benchmark_keeps_its_runs_margin_notes_patterns_and_settings(
+def test_a_benchmark_keeps_its_runs_margin_primary_comparisons_notes_patterns_and_settings(
     catalog: Catalog, synthetic_store: CohortStore, tmp_path: Path
 ) -> None:
     for name in ("source", "store"):
@@ -89,6 +89,7 @@ def test_a_benchmark_keeps_its_runs_margin_notes_patterns_and_settings(
         baselines=("prevalence",),
         missingness=("complete", "only-ecg"),
         margin=0.07,
+        primary=(f"{tasks[1]}:only-ecg",),
         generate=("subjects=60",),
         tune=True,
         overrides=(*TINY, "epochs=1"),
@@ -133,6 +134,7 @@ def test_a_benchmark_keeps_its_runs_margin_notes_patterns_and_settings(
     assert (tmp_path / "settings.jsonl").read_text(encoding="utf-8") == settings
     assert {*record["runs"]} == {"clip-0", "prevalence", "theirs", "further", "oracle"}
     assert record["margin"] == 0.07
+    assert record["primary"] == [f"{tasks[1]}:only-ecg"]
     assert {*before["notes"]} <= {*record["notes"]}
     assert {*before["tasks"]} < {*record["tasks"]}
     assert record["definitions"][tasks[1]]["missingness"] == ["complete", "only-ecg"]
@@ -144,6 +146,9 @@ def test_a_benchmark_keeps_its_runs_margin_notes_patterns_and_settings(
         frozenset(pair)
         for pair in (("clip-0", "further"), ("further", "prevalence"), ("further", "theirs"))
     }
+    primary = [row for row in rows if (row.task, row.missingness) == (tasks[1], "only-ecg")]
+    assert primary
+    assert all((row.family or "").split()[1] == "primary" for row in primary)
     losses = read_rows(tmp_path / "losses.jsonl", Comparison)
     assert {row.margin for row in losses} == {0.07}
     assert {row.run for row in losses} >= {"clip-0", "further"}

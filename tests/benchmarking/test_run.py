@@ -23,6 +23,7 @@ from clinical_symile.evaluation.runner import evaluate_run
 from clinical_symile.evaluation.task_selection import applicable_tasks, run_name
 from clinical_symile.files import lock_folder, write_bytes
 from clinical_symile.reporting.benchmark_report import Benchmark
+from clinical_symile.stats.multiple_testing import holm
 from clinical_symile.tracking.benchmark_tables import TriedSetting
 from clinical_symile.tracking.checksums import CHECKSUMS_FILE
 from clinical_symile.tracking.progress import ProgressBar
@@ -37,6 +38,7 @@ SPEC = BenchmarkSpec(
     cohort="synthetic",
     tasks=TASKS,
     baselines=(),
+    primary=("retrieval/cxr_given_ecg_labs:without-ecg", "retrieval/cxr_given_ecg_labs:complete"),
     generate=("subjects=60",),
     overrides=(*TINY, "epochs=1"),
     accelerator="cpu",
@@ -132,6 +134,33 @@ def test_runs_of_the_same_seed_are_compared_under_every_pattern(made: Benchmark)
         of_run, of_baseline = [values[r, row.task, row.missingness] for r in RUNS]
         assert row.difference == pytest.approx(of_run - of_baseline)
         assert row.low <= row.difference <= row.high  # pyright: ignore[reportOperatorIssue, reportOptionalOperand]
+
+
+def test_primary_comparisons_are_a_family_of_their_own(made: Benchmark) -> None:
+    comparisons = read_rows(made.out / "comparisons.jsonl", Comparison)
+    cells = {tuple(name.split(":")) for name in SPEC.primary or ()}
+    primary = [row for row in comparisons if (row.task, row.missingness) in cells]
+    others = [row for row in comparisons if row not in primary and row.p_value is not None]
+    assert len(primary) == 2
+    assert {row.family for row in primary} == {
+        "2 primary tests: 1 pair of runs, 1 task, 2 patterns"
+    }
+    for rows in (primary, others):
+        adjusted = holm([row.p_value for row in rows if row.p_value is not None])
+        assert [row.p_holm for row in rows] == pytest.approx(adjusted)
+    assert primary[0].family not in {row.family for row in others}
+
+
+def test_what_is_primary_is_not_changed_once_results_are_known(
+    made: Benchmark, catalog: Catalog
+) -> None:
+    before = (made.out / "benchmark.json").read_bytes()
+    for other in ((), (f"{TASKS[1]}:complete",)):
+        with pytest.raises(DefinitionError, match="the results of this benchmark are known"):
+            complete_benchmark(
+                replace(SPEC, primary=other), catalog=catalog, out=made.out, bar=quiet
+            )
+    assert (made.out / "benchmark.json").read_bytes() == before
 
 
 def test_no_sample_or_subject_is_in_what_leaves_the_folder(made: Benchmark) -> None:

@@ -115,6 +115,14 @@ def test_only_a_report_that_shows_the_ceiling_of_sums_over_pairs_computes_it(cat
             },
             "cohort 'synthetic' has no pet; it has cxr, ecg, labs",
         ),
+        (
+            {
+                "tasks": ("retrieval/cxr_given_ecg_labs",),
+                "missingness": ("complete", "without-ecg"),
+                "primary": ("retrieval/cxr_given_ecg_labs:without-egc",),
+            },
+            "unknown pattern 'without-egc'; did you mean 'without-ecg'",
+        ),
     ],
 )
 def test_an_unknown_name_is_an_error_with_the_nearest_one(

@@ -1,13 +1,13 @@
 """Compare training methods: the variance between seeds, and ranks with their uncertainty."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from clinical_symile.data.store import CohortStore
+from clinical_symile.evaluation.adjustment import adjust_method_comparisons
 from clinical_symile.evaluation.analysis.sample_outcomes import (
     MethodOutcomes,
     SampleOutcomes,
@@ -16,7 +16,6 @@ from clinical_symile.evaluation.analysis.sample_outcomes import (
     without_shown_outcomes,
 )
 from clinical_symile.evaluation.task_selection import EvaluationTask
-from clinical_symile.stats.multiple_testing import holm
 from clinical_symile.stats.rank_uncertainty import rank_methods
 from clinical_symile.stats.resampling import RESAMPLES, resample_metric
 from clinical_symile.stats.variance_components import (
@@ -77,7 +76,11 @@ def rank_and_decompose(
 
 
 def compare_methods(
-    runs: Sequence[Run], tasks: Sequence[EvaluationTask], *, store: CohortStore
+    runs: Sequence[Run],
+    tasks: Sequence[EvaluationTask],
+    *,
+    store: CohortStore,
+    primary: Collection[TaskPattern] = (),
 ) -> list[MethodComparison]:
     """Compare methods with several seeds, over subjects and seeds together.
 
@@ -85,9 +88,11 @@ def compare_methods(
         runs: trained ones; runs of one pretraining task are the seeds of a method.
         tasks: the tasks to compare them on.
         store: the store of all runs.
+        primary: each task and pattern whose comparisons were set beforehand.
 
     Returns:
-        One row for each task, pattern and pair of methods; p-values are adjusted for all rows.
+        One row for each task, pattern and pair of methods; p-values are adjusted for all primary
+        rows, and for all others.
 
     Raises:
         DataError: runs were not evaluated on the same samples.
@@ -99,8 +104,7 @@ def compare_methods(
         drawn = {name: _resample(seeds) for name, seeds in several.items() if len(several) > 1}
         rows = (_comparison(*pair, several, drawn) for pair in combinations(several, 2))
         made += [row for row in rows if row is not None]
-    adjusted = holm([row.p_value for row in made])
-    return [replace(row, p_holm=p) for row, p in zip(made, adjusted, strict=True)]
+    return adjust_method_comparisons(made, primary)
 
 
 def _comparison(
