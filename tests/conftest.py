@@ -25,7 +25,7 @@ from tests.helpers.quick import (
     no_mlflow_copies,
 )
 from tests.helpers.recordings import write_ecg, write_image
-from tests.helpers.seeded import no_global_draws
+from tests.helpers.seeded import same_draws
 from tests.helpers.synthetic import TINY, catalog, quiet, synthetic_store, tiny, tiny_task
 
 __all__ = [
@@ -73,13 +73,13 @@ def pytest_collection() -> Generator[None, object, object]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call() -> Generator[None, object, object]:
-    with no_global_draws():
+    with same_draws():
         return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_fixture_setup() -> Generator[None, object, object]:
-    with no_global_draws():
+    with same_draws():
         return (yield)
 
 

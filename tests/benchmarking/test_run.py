@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from clinical_symile.api.verification import verify_folder
 from clinical_symile.benchmarking.comparisons import compare_runs
@@ -60,7 +61,10 @@ def again(
     def run(bar: ProgressBar = quiet) -> Benchmark:
         with with_few_resamples_everywhere() as patched:
             patched.delenv("MLFLOW_TRACKING_URI", raising=False)
-            return complete_benchmark(SPEC, catalog=catalog, out=out, bar=bar)
+            state = torch.get_rng_state()
+            done = complete_benchmark(SPEC, catalog=catalog, out=out, bar=bar)
+            assert torch.equal(torch.get_rng_state(), state), "drew from the global generator"
+            return done
 
     return run
 

@@ -1,36 +1,29 @@
-"""A test that draws from a global generator fails, whatever it finds."""
+"""A test that draws from torch's global generator draws the same, whatever ran before it."""
 
-from contextlib import AbstractContextManager
-
-import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
-from tests.helpers.seeded import no_global_draws
-
-
-def fails(library: str) -> AbstractContextManager[object]:
-    expected = f"global generator of {library}: pass a generator"
-    return pytest.raises(pytest.fail.Exception, match=expected)
+from tests.helpers.seeded import same_draws
 
 
-def test_a_draw_from_a_global_generator_fails():
-    with torch.random.fork_rng(devices=[]):
-        with fails("torch"), no_global_draws():
-            torch.nn.Linear(2, 2)
-        with no_global_draws():
-            torch.rand(2, generator=torch.Generator())
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(0)
-                torch.nn.Linear(2, 2)
+def expected() -> Tensor:
+    return torch.rand(3, generator=torch.Generator().manual_seed(0))
 
 
-def test_a_draw_of_numpy_fails():
-    kept = np.random.get_state()  # noqa: NPY002
-    try:
-        with fails("numpy"), no_global_draws():
-            np.random.rand()  # noqa: NPY002
-        with no_global_draws():
-            np.random.default_rng(0).random()
-    finally:
-        np.random.set_state(kept)  # noqa: NPY002
+@pytest.fixture
+def drawn() -> Tensor:
+    return torch.rand(3)
+
+
+@pytest.mark.parametrize("again", range(2))
+def test_a_test_and_a_fixture_draw_the_same_each_time(drawn: Tensor, again: int):
+    assert torch.equal(drawn, expected())
+    assert torch.equal(torch.rand(3), expected()), again
+
+
+def test_draws_leave_the_global_generator_as_it_was():
+    before = torch.get_rng_state()
+    with same_draws():
+        torch.rand(3)
+    assert torch.equal(torch.get_rng_state(), before)

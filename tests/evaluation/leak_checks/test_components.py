@@ -60,6 +60,12 @@ def test_no_large_encoder_leaks(name):
     assert list(encoder_leaks(resolve(name, ENCODERS))) == []
 
 
+def test_checking_an_encoder_leaves_the_global_generator_as_it_was():
+    before = torch.get_rng_state()
+    assert list(encoder_leaks(resolve("sets", ENCODERS))) == []
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 REQUIRED = {"shift_image": {"most_px": 4}, "shift_signal": {"most_ms": 100}}
 
 
