@@ -4,7 +4,7 @@ Run with `clinical-symile benchmark objectives --cohort synthetic --out objectiv
 `python benchmarks/methods_compared.py objectives objectives`, the report and its folder; it writes
 `benchmarks/results/objectives_compared.md`. The same with `missingness`. After `--tune`, it has
 the setting that was chosen. A benchmark without retrieval has other columns; give its table another
-name by `--out`.
+name by `--out`. One with primary comparisons has a table of their pairs.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from clinical_symile.config.catalog import open_catalog
 from clinical_symile.registry.families import BASELINES
 from clinical_symile.reporting.benchmark_report import load_benchmark
 from clinical_symile.reporting.report_data import ReportData
+from clinical_symile.reporting.sections.primary import PRIMARY
 
 RETRIEVAL, OUTCOME = "retrieval/cxr_given_ecg_labs", "classification/deterioration"
 Columns = tuple[tuple[str, str, str], ...]  # a task, a pattern and a title
@@ -103,7 +104,25 @@ def page(data: ReportData, *, report: str) -> str:
             continue  # the report does not ask for this reference
         cells += [_setting(chosen.get(key))] * bool(chosen)
         lines.append(f"| {name} | {' | '.join(cells)} | {costs.get(key, '')} |")
-    return "\n".join([*lines, "", _about(data, report), ""])
+    return "\n".join([*lines, "", *primary_tables(data), _about(data, report), ""])
+
+
+def primary_tables(data: ReportData) -> list[str]:
+    """The pairs of each primary comparison, as the section of the report has them."""
+    content = PRIMARY.draw(**{need: data.section_input(need) for need in PRIMARY.needs})
+    lines: list[str] = []
+    for panel in content.panels if content else ():
+        head, *body = panel.table
+        lines += [f"Primary: {panel.title}, p-values adjusted for {_pairs(data)}.", ""]
+        lines += [f"| {' | '.join(head)} |", f"|---|{'--:|' * (len(head) - 1)}"]
+        lines += [*(f"| {' | '.join(row)} |" for row in body), ""]
+    return lines
+
+
+def _pairs(data: ReportData) -> str:
+    cells = {tuple(name.split(":")) for name in data.primary}
+    rows = [row for row in data.methods_compared if (row.task, row.missingness) in cells]
+    return f"the {len(rows)} primary pairs alone"
 
 
 def intervals(data: ReportData) -> Mapping[tuple[str, str, str], Interval]:
@@ -139,6 +158,7 @@ def _command(data: ReportData, report: str, tasks: Sequence[str], seeds: Sequenc
     default = tomllib.loads(listed.read_text(encoding="utf-8"))["pretraining"]
     some = "" if set(tasks) == set(default) else f" --pretraining {','.join(tasks)}"
     some += "" if RETRIEVAL in data.tasks else f" --tasks {','.join(data.tasks)}"
+    some += f" --primary {','.join(data.primary)}" if data.primary else ""
     return (
         f"clinical-symile benchmark {report} --cohort {data.cohort['cohort']} --out {report} "
         f"--jobs 2 --seeds {','.join(map(str, seeds))}{' --tune' * bool(data.settings)}{some}"

@@ -6,14 +6,13 @@ from clinical_symile.formatting import (
     format_difference,
     format_difference_interval,
     format_p_value,
+    is_percentage,
 )
 from clinical_symile.reporting.result_lookup import Series, TaskTables
 from clinical_symile.reporting.sections.base import Content, ReportPanel, Section
 from clinical_symile.reporting.text.labels import metric_label, pattern_label, task_label
 from clinical_symile.tracking.benchmark_tables import MethodComparison
 from clinical_symile.tracking.results import Comparison
-
-_HEAD = ("pair", "difference", "95 % interval", "p", "p (Holm)", "seeds")
 
 
 def draw_primary(
@@ -39,7 +38,9 @@ def draw_primary(
         rows = rows or _tested(trained, runs, cell, metric)
         if rows:
             title = f"{task_label(task, tasks[task])}, {pattern_label(pattern)}"
-            panels.append(ReportPanel(f"{title}: {metric_label(metric)}", None, _HEAD, rows))
+            unit = ", points" if is_percentage(metric) else ""
+            head = ["pair", f"difference{unit}", "95 % interval", "p", "p (Holm)", "seeds"]
+            panels.append(ReportPanel(f"{title}: {metric_label(metric)}", None, head, rows))
     if not panels:
         return None
     return Content(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from clinical_symile.formatting import join_words
 from clinical_symile.reporting.result_lookup import TaskTables
 from clinical_symile.reporting.text.answers import Decision
 from clinical_symile.reporting.text.labels import pattern_label, task_label
@@ -30,13 +31,11 @@ def primary_sentences(
 def _found(pairs: Sequence[Decision]) -> str:
     decided = [one for one in pairs if one.better]
     if not decided:
-        return f"no difference is significant, of {_counted(len(pairs))}"
+        if len(pairs) == 1:
+            return f"{join_words(pairs[0].methods)} do not differ significantly"
+        return f"none of {len(pairs)} pairs of methods differs significantly"
     most = max(decided, key=lambda one: one.strength)
-    return (
-        f"{most.better} is better than {most.worse} {most.words}; {len(decided)} of "
-        f"{_counted(len(pairs))} differ"
-    )
-
-
-def _counted(pairs: int) -> str:
-    return f"{pairs} pair{'' if pairs == 1 else 's'} of methods"
+    sentence = f"{most.better} is better than {most.worse} {most.words}"
+    if len(pairs) == 1:
+        return sentence
+    return f"{sentence}; {len(decided)} of {len(pairs)} pairs of methods differ"

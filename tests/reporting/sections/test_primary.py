@@ -58,7 +58,7 @@ def test_runs_are_compared_where_no_method_has_several_seeds():
         "0.004",
         "0.004",
     ]
-    assert panel.table[0] == ["pair", "difference", "95 % interval", "p", "p (Holm)"]
+    assert panel.table[0] == ["pair", "difference, points", "95 % interval", "p", "p (Holm)"]
 
 
 def test_comparisons_over_seeds_replace_those_of_runs_the_smallest_p_first():

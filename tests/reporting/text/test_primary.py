@@ -29,9 +29,9 @@ def test_the_clearest_difference_is_named_and_the_others_counted():
 def test_nothing_significant_is_said_to_be_so():
     several = [_decided(pair, "", 0.0) for pair in PAIRS]
     (sentence,) = primary_sentences([f"{FIRST}:without-ecg"], several, tasks=TASKS)
-    assert sentence.endswith(": no difference is significant, of 3 pairs of methods.")
+    assert sentence.endswith(": none of 3 pairs of methods differs significantly.")
     (sentence,) = primary_sentences([f"{FIRST}:without-ecg"], several[:1], tasks=TASKS)
-    assert sentence.endswith(": no difference is significant, of 1 pair of methods.")
+    assert sentence.endswith(": Symile and CLIP do not differ significantly.")
 
 
 def test_each_primary_comparison_has_a_sentence_and_others_none():
