@@ -159,6 +159,9 @@ def _command(data: ReportData, report: str, tasks: Sequence[str], seeds: Sequenc
     some = "" if set(tasks) == set(default) else f" --pretraining {','.join(tasks)}"
     some += "" if RETRIEVAL in data.tasks else f" --tasks {','.join(data.tasks)}"
     some += f" --primary {','.join(data.primary)}" if data.primary else ""
+    generator: Mapping[str, Any] = data.cohort["generator"] or {"parameters": {}}
+    drawn = generator["parameters"].get("seed", 0)
+    some += f" --generate seed={drawn}" if drawn else ""
     return (
         f"clinical-symile benchmark {report} --cohort {data.cohort['cohort']} --out {report} "
         f"--jobs 2 --seeds {','.join(map(str, seeds))}{' --tune' * bool(data.settings)}{some}"
